@@ -1,0 +1,66 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+
+import PackageDescription
+
+let strict: [SwiftSetting] =
+    [
+        .enableUpcomingFeature("ExistentialAny"),
+        .enableUpcomingFeature("MemberImportVisibility"),
+        .enableUpcomingFeature("InternalImportsByDefault"),
+    ]
+    // Warnings stop CI; at the desk they only warn.
+    + (Context.environment["CI"] == nil ? [] : [.treatAllWarnings(as: .error)])
+
+let package = Package(
+    name: "stillpoint",
+    products: [
+        .executable(name: "stillpoint", targets: ["stillpoint"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
+        .package(url: "https://github.com/apple/swift-system", from: "1.8.1"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        .systemLibrary(name: "CJSONC", pkgConfig: "json-c", providers: [.apt(["libjson-c-dev"])]),
+        .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt-qemu", providers: [.apt(["libvirt-dev"])]),
+
+        .target(name: "JSON", dependencies: ["CJSONC"], swiftSettings: strict),
+        .target(name: "Libvirt", dependencies: ["CLibvirt"], swiftSettings: strict),
+        .target(name: "GuestAgent", dependencies: ["JSON"], swiftSettings: strict),
+        .target(name: "Quiesce", swiftSettings: strict),
+        .target(
+            name: "QuiesceKVM",
+            dependencies: [
+                "JSON", "Libvirt", "GuestAgent", "Quiesce",
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "stillpoint",
+            dependencies: [
+                "Quiesce", "QuiesceKVM",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "json-fuzz", dependencies: ["JSON"], path: "Tests/Fuzz", exclude: ["corpus"], swiftSettings: strict),
+
+        .testTarget(name: "JSONTests", dependencies: ["JSON"], swiftSettings: strict),
+        .testTarget(name: "LibvirtTests", dependencies: ["Libvirt"], swiftSettings: strict),
+        .testTarget(
+            name: "GuestAgentTests", dependencies: ["GuestAgent", "JSON"], exclude: ["Fixtures"], swiftSettings: strict),
+        .testTarget(name: "QuiesceTests", dependencies: ["Quiesce"], swiftSettings: strict),
+        .testTarget(
+            name: "QuiesceKVMTests", dependencies: ["QuiesceKVM", "Quiesce", "JSON"], swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a run will do to one guest, and everything that speaks against it. Making one touches nothing.
+public struct MemberPlan: Sendable {
+    public struct Disk: Sendable, Hashable {
+        public var target: DiskTarget
+        /// The image that will be frozen.
+        public var base: ImageLayer
+        /// The new active layer.
+        public var overlay: String
+        public var virtualSizeBytes: Int64
+        /// Newest first, before the cut.
+        public var chain: [ImageLayer]
+    }
+
+    public struct LeftOut: Sendable, Hashable {
+        public var target: DiskTarget
+        public var reason: String
+        public var virtualSizeBytes: Int64?
+    }
+
+    public var facts: GuestFacts
+    public var asked: Consistency
+    public var maxFreeze: Duration
+    public var disks: [Disk]
+    public var leftOut: [LeftOut]
+    /// One filesystem for each distinct device that is to be frozen.
+    public var frozen: [Filesystem]
+    /// On the chosen disks, but impossible to freeze; synced before the window.
+    public var notFreezable: [Filesystem]
+    public var expedites: Bool
+    public var findings: [Finding]
+
+    public var guest: GuestIdentity { facts.guest }
+    /// Without a freeze there is nothing to thaw, sync or expedite.
+    public var freezes: Bool { !frozen.isEmpty }
+
+    /// All findings at once: no check waits for another to be mended.
+    public init(of facts: GuestFacts, for request: SnapshotRequest) {
+        let choice = DiskChoice(of: facts, for: request)
+        let coverage = Coverage(of: facts, chosen: Set(choice.chosen.map(\.target)))
+        let overlays = OverlayNames(for: choice.chosen, named: request.name, files: request.selection.files)
+        let windows = facts.agent.report?.system.isWindows ?? false
+        let survey = facts.agent.report?.survey
+
+        self.facts = facts
+        asked = request.asked
+        maxFreeze = windows ? min(request.maxFreeze, SnapshotRequest.longestWindowsWindow) : request.maxFreeze
+        disks = choice.chosen.compactMap { disk in
+            guard let base = disk.activeImage, let size = disk.virtualSizeBytes,
+                let overlay = overlays.path(for: disk.target)
+            else { return nil }
+            return Disk(
+                target: disk.target, base: base, overlay: overlay, virtualSizeBytes: size, chain: disk.liveChain)
+        }
+        leftOut = choice.leftOut
+        frozen = request.freezes ? coverage.freezable : []
+        notFreezable = request.freezes ? coverage.notFreezable : []
+        expedites = request.freezes && request.expedites && survey != nil && survey?.expediteObstacle == nil
+        findings =
+            facts.stateFindings
+            + facts.agentFindings(request)
+            + facts.graphFindings
+            + choice.findings
+            + facts.chainFindings(choice.chosen, request.chainLimits)
+            + (request.freezes ? coverage.findings : coverage.guardFindings)
+            + overlays.findings
+            + facts.spaceFindings(choice.chosen, overlays)
+            + facts.surroundings(choice.chosen, request)
+    }
+
+    /// Filesystems whose data the window's sync goes to: those frozen and those that cannot be.
+    public var synced: [Filesystem] { frozen + notFreezable }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a run does inside the guest through its agent. Freeze and everything before it share one lane; the thaw has a
+/// connection and a thread of its own, opened before the first freeze.
+public protocol GuestControl: Sendable {
+    /// Opens and tests the thaw's own connection. Until it returns nothing may be frozen.
+    func prepareRescue() async throws(Failure)
+
+    /// Guest clock minus host clock, and how far that may be off, in milliseconds.
+    func clockOffset() async throws(GuestFailure) -> ClockOffset
+
+    /// Writes the filesystems' dirty data out, in parallel, before anything is frozen.
+    func sync(_ mountpoints: [String], within limit: Duration) async throws(GuestFailure)
+
+    /// Turns expedited RCU on; it falls back by itself after `lease` even if nobody calls ``relax()``.
+    func expedite(lease: Duration) async throws(GuestFailure)
+
+    /// Puts RCU back as it was. Safe to call twice.
+    func relax() async throws(GuestFailure)
+
+    /// Starts a timer inside the guest that thaws these filesystems after `lease`, whatever becomes of the host.
+    func lend(_ mountpoints: [String], lease: Duration) async throws(GuestFailure)
+
+    /// Calls that timer off. Safe to call twice.
+    func endLease() async throws(GuestFailure)
+
+    /// `guest-fsfreeze-freeze-list`. The count is the guest's word. Any failure but `.refused` leaves it open whether the
+    /// guest is frozen, or will be when the agent gets to it (measured: 14 s later).
+    func freeze(_ mountpoints: [String], timeout: Duration) async throws(GuestFailure) -> Int
+
+    /// `guest-fsfreeze-thaw` over the rescue connection, without asking the status first. Thaws whatever is frozen,
+    /// another's freeze too. The count is the guest's word.
+    func thaw(timeout: Duration) async throws(GuestFailure) -> Int
+}
+
+public struct ClockOffset: Sendable, Hashable {
+    public var milliseconds: Int64
+    public var uncertainty: Int64
+
+    public init(milliseconds: Int64, uncertainty: Int64) {
+        self.milliseconds = milliseconds
+        self.uncertainty = uncertainty
+    }
+}
+
+/// Why the guest did not do it, as far as the host can tell.
+public struct GuestFailure: Error, Sendable, Hashable, CustomStringConvertible {
+    public enum Kind: Sendable, Hashable {
+        /// The agent answered and said no.
+        case refused
+        /// The agent is frozen already, by somebody else: not ours to thaw.
+        case alreadyFrozen
+        /// Nothing has the channel open.
+        case notConnected
+        /// No answer in time. The request may still be carried out.
+        case timedOut
+        /// Another caller holds the guest's agent.
+        case busy
+        /// An answer that no agent gives.
+        case malformed
+        /// The hypervisor did not pass the request on.
+        case unreachable
+    }
+
+    public var kind: Kind
+    public var cause: String
+
+    public init(_ kind: Kind, _ cause: String) {
+        self.kind = kind
+        self.cause = cause
+    }
+
+    public var description: String { cause }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The image files on this host.
+public protocol ImageStore: Sendable {
+    /// Makes every overlay, in parallel, before the window: new files only, the base's owner and mode, its exact virtual
+    /// size and cluster size, an explicit backing format, synced to disk and read back. All of them or none.
+    func stage(_ disks: [MemberPlan.Disk]) async throws(Failure)
+
+    /// Removes overlays that no guest has ever written to. The caller has asked QEMU that it uses none of them.
+    func discard(_ overlays: [String]) async
+
+    /// Removes layers whose content has been merged: renamed to `.stillpoint-trash-<run>` first, then unlinked. Refuses
+    /// a file that another image names as its backing file.
+    func remove(_ overlays: [String], of run: RunID) async throws(Failure)
+
+    /// Whether the overlay lies on this very image with this size, as its header says.
+    func check(_ disk: MemberPlan.Disk) async throws(Failure)
+}
+
+/// Looks into the frozen images.
+public protocol ImageVerifier: Sendable {
+    func check(_ disks: [MemberReport.Disk], thoroughly: Bool) async -> [FilesystemProof]
+}
+
+/// What an image itself says of one filesystem on it.
+public struct FilesystemProof: Codable, Sendable, Hashable {
+    /// `vda1`, `vdb`, `vgdata/lvdata`.
+    public var place: String
+    public var targets: [String]
+    public var kind: String
+    public var uuid: String?
+    /// Whether it was frozen when the cut was made; nil where the image cannot tell.
+    public var frozen: Bool?
+    public var check: Check
+
+    public init(place: String, targets: [String], kind: String, uuid: String?, frozen: Bool?, check: Check) {
+        self.place = place
+        self.targets = targets
+        self.kind = kind
+        self.uuid = uuid
+        self.frozen = frozen
+        self.check = check
+    }
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a run is about to do, written and synced before it does it. Never written inside the window.
+public protocol Journal: Sendable {
+    func open(_ run: RunID, for guest: GuestIdentity, named name: String, at time: Timestamp) async throws(Failure)
+    func record(_ step: JournalStep, of run: RunID, at time: Timestamp) async throws(Failure)
+    func close(_ run: RunID, _ ending: JournalEnding, at time: Timestamp) async throws(Failure)
+    /// Runs that were opened and never closed: their process died.
+    func unfinished() async throws(Failure) -> [UnfinishedRun]
+}
+
+public enum JournalStep: Codable, Sendable, Hashable {
+    case staging(overlays: [String])
+    /// Freeze, cut and thaw follow at once: one entry before the window covers all three.
+    case window(mountpoints: [String], overlays: [String])
+    case windowClosed(cut: Bool, thawed: Bool)
+    case registering(name: String)
+    case merging(targets: [String])
+    case removing(files: [String])
+    case freezingByHand(mountpoints: [String])
+}
+
+public enum JournalEnding: String, Codable, Sendable { case done, undone, failed, maybeFrozen }
+
+public struct UnfinishedRun: Sendable, Hashable {
+    public var run: RunID
+    public var guest: GuestIdentity
+    public var name: String
+    public var startedAt: Timestamp
+    public var lastStep: JournalStep?
+
+    public init(run: RunID, guest: GuestIdentity, name: String, startedAt: Timestamp, lastStep: JournalStep?) {
+        self.run = run
+        self.guest = guest
+        self.name = name
+        self.startedAt = startedAt
+        self.lastStep = lastStep
+    }
+}
+
+/// The snapshots we made and what became of them.
+public protocol Catalogue: Sendable {
+    /// Keeps the manifest in the state folder and beside the overlays.
+    func add(_ report: RunReport, definition: String) async throws(Failure)
+    func entries(of guest: GuestIdentity?) async throws(Failure) -> [CatalogueEntry]
+    func manifest(of run: RunID) async throws(Failure) -> RunReport
+    func mark(_ run: RunID, _ fate: CatalogueEntry.Fate) async throws(Failure)
+}
+
+public struct CatalogueEntry: Sendable, Hashable {
+    /// Kept while its layers are; the others are history.
+    public enum Fate: String, Codable, Sendable { case kept, committed, undone, abandoned }
+
+    public var run: RunID
+    public var guest: GuestIdentity
+    public var name: String
+    public var createdAt: Timestamp
+    public var consistency: Consistency
+    public var fate: Fate
+
+    public init(
+        run: RunID, guest: GuestIdentity, name: String, createdAt: Timestamp, consistency: Consistency, fate: Fate
+    ) {
+        self.run = run
+        self.guest = guest
+        self.name = name
+        self.createdAt = createdAt
+        self.consistency = consistency
+        self.fate = fate
+    }
+}

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The whole of one run, as `snapshot --json` prints it and as the manifest keeps it (`stillpoint.run/v1`).
+public struct RunReport: Codable, Sendable {
+    public struct Cut: Codable, Sendable {
+        /// The host's clock in the middle of the transaction.
+        public var at: Timestamp
+        /// The guest's clock at that moment, by an offset measured before the freeze.
+        public var guestAt: Timestamp?
+        /// How far `guestAt` may be off.
+        public var skewMs: Int64?
+    }
+
+    public struct Starter: Codable, Sendable {
+        public var uid: Int
+        public var user: String
+
+        public init(uid: Int, user: String) {
+            self.uid = uid
+            self.user = user
+        }
+    }
+
+    public var schema = "stillpoint.run/v1"
+    public var run: String
+    public var startedAt: Timestamp
+    public var finishedAt: Timestamp
+    public var required: Consistency
+    public var verdict: Verdict
+    public var exit: Int32
+    public var cut: Cut?
+    public var versions: Versions
+    public var startedBy: Starter
+    public var members: [MemberReport]
+}
+
+/// One guest's part in a run.
+public struct MemberReport: Codable, Sendable {
+    public enum Presence: String, Codable, Sendable { case armed, agentBound, absent }
+    public enum Transport: String, Codable, Sendable { case guestExec = "guest-exec", dropIn = "drop-in", none }
+
+    public struct Agent: Codable, Sendable {
+        public var version: String
+        public var transport: Transport
+    }
+
+    public struct Disk: Codable, Sendable {
+        public var target: DiskTarget
+        public var frozenImage: String
+        /// Newest first, the frozen image at its head.
+        public var chain: [ImageLayer]
+        public var overlay: String
+        public var format: String
+        public var virtualSizeBytes: Int64
+    }
+
+    public struct Excluded: Codable, Sendable {
+        public var target: DiskTarget
+        public var reason: String
+    }
+
+    public struct Snapshot: Codable, Sendable {
+        public var name: String
+        public var description: String?
+        public var disks: [Disk]
+        public var excluded: [Excluded]
+    }
+
+    public struct GuestCounts: Codable, Sendable, Hashable {
+        public var frozen: Int?
+        public var thawed: Int?
+    }
+
+    public struct Freeze: Codable, Sendable {
+        public var mountpoints: [String]
+        public var notFreezable: [String]
+        public var expected: Int
+        public var guestReported: GuestCounts
+        public var windowMs: Int64
+        public var hookMs: Int64
+        public var maxFreezeMs: Int64
+    }
+
+    /// Applications are prepared by hooks; a run without hooks has none.
+    public struct Application: Codable, Sendable {
+        public var name: String
+    }
+
+    public struct Verification: Codable, Sendable {
+        public var chain: Check
+        public var filesystem: Check
+        public var application: Check
+    }
+
+    public var domain: GuestIdentity
+    public var agent: Agent?
+    public var deadMan: Presence
+    public var guardian: Presence
+    public var snapshot: Snapshot?
+    public var freeze: Freeze?
+    public var applications: [Application]
+    public var phases: [PhaseReport]
+    public var verification: Verification
+}
+
+public struct Check: Codable, Sendable, Hashable {
+    public enum Result: String, Codable, Sendable { case ok, failed, notChecked }
+
+    public var result: Result
+    public var detail: String
+
+    public init(_ result: Result, _ detail: String) {
+        self.result = result
+        self.detail = detail
+    }
+}
+
+public struct PhaseReport: Codable, Sendable, Hashable {
+    public enum Status: String, Codable, Sendable { case ok, failed, skipped }
+
+    public var name: Phase
+    public var status: Status
+    /// Since the run began.
+    public var startMs: Int64
+    public var tookMs: Int64
+    public var detail: String?
+}
+
+/// The phases in the order of a run.
+public enum Phase: String, Codable, Sendable, CaseIterable {
+    case preflight, stage, prepare, freeze, cut, thaw, register, verify, undo
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Freezing and thawing by hand, for a storage snapshot of the caller's own.
+public struct HandFreeze: Sendable {
+    let guest: GuestIdentity
+    let control: any GuestControl
+    let journal: any Journal
+    let time: any Time
+    let interruption: Interruption
+
+    public init(
+        _ guest: GuestIdentity, control: any GuestControl, journal: any Journal, time: any Time,
+        interruption: Interruption
+    ) {
+        self.guest = guest
+        self.control = control
+        self.journal = journal
+        self.time = time
+        self.interruption = interruption
+    }
+
+    /// Freezes what the plan freezes; the guest thaws by itself after `lease`. Any doubt about the freeze ends in a thaw.
+    public func freeze(_ plan: MemberPlan, lease: Duration) async throws(Failure) -> FreezeReport {
+        if let refusal = plan.findings.refusal, case .refuses(let status) = refusal.weight {
+            throw Failure(status, refusal.text, hint: refusal.fix.first)
+        }
+        guard plan.facts.agent.report?.canExecute == true else {
+            throw Failure(
+                .refused, "\(guest.name) does not allow guest-exec, so nothing inside it could end the freeze by itself",
+                hint: "take the snapshot here instead:   stillpoint snapshot \(guest.name)")
+        }
+        let run = RunID.random()
+        let mountpoints = plan.frozen.map(\.mountpoint)
+        try await control.prepareRescue()
+        try await journal.open(run, for: guest, named: "freeze", at: time.wall)
+        do throws(Failure) {
+            try await journal.record(.freezingByHand(mountpoints: mountpoints), of: run, at: time.wall)
+            try await lend(mountpoints, lease)
+            try interruption.check()
+        } catch {
+            try? await journal.close(run, .undone, at: time.wall)
+            throw error
+        }
+        let until = time.wall.adding(milliseconds: lease.inMilliseconds)
+        var frozen: Int?
+        var cause: String?
+        do throws(GuestFailure) {
+            frozen = try await control.freeze(mountpoints, timeout: .seconds(10))
+        } catch {
+            if error.kind == .alreadyFrozen {
+                try? await journal.close(run, .undone, at: time.wall)
+                throw Failure(.refused, "\(guest.name) is frozen already, by somebody else")
+            }
+            cause = error.cause
+        }
+        guard let frozen, frozen == mountpoints.count, interruption.status == nil else {
+            throw await undo(run, because: cause ?? "\(frozen ?? 0) filesystems frozen of \(mountpoints.count) expected")
+        }
+        return FreezeReport(domain: guest, mountpoints: mountpoints, frozen: frozen, until: until)
+    }
+
+    private func lend(_ mountpoints: [String], _ lease: Duration) async throws(Failure) {
+        do throws(GuestFailure) {
+            try await control.sync(mountpoints, within: .seconds(60))
+            try await control.lend(mountpoints, lease: lease)
+        } catch {
+            throw Failure(.refused, "the lease could not be started inside \(guest.name): \(error.cause)")
+        }
+    }
+
+    private func undo(_ run: RunID, because cause: String) async -> Failure {
+        let outcome = await Thaw(guest: control, time: time, interruption: interruption).untilProved()
+        guard case .thawed = outcome else {
+            return Failure(
+                .maybeFrozen, "\(guest.name) may still be frozen: no thaw was confirmed",
+                hint: "stillpoint thaw \(guest.name)")
+        }
+        try? await control.endLease()
+        try? await journal.close(run, .undone, at: time.wall)
+        if let status = interruption.status { return Failure(status, "interrupted; \(guest.name) is thawed") }
+        return Failure(.freezeFailed, "\(guest.name) could not be frozen: \(cause); it is thawed")
+    }
+
+    /// Thaws our own freeze; another's only when told to.
+    public func thaw(foreign: Bool, agentSaysFrozen: Bool) async throws(Failure) -> ThawReport {
+        let ours = try await journal.unfinished().filter { $0.guest.uuid == guest.uuid && $0.mayHaveFrozen }
+        if ours.isEmpty, !foreign {
+            guard agentSaysFrozen else { return ThawReport(domain: guest, thawed: nil, held: nil) }
+            throw Failure(
+                .refused, "\(guest.name) is frozen, and not by us: whoever froze it may be in the middle of something",
+                hint: "stillpoint thaw \(guest.name) --foreign")
+        }
+        try await control.prepareRescue()
+        let outcome = await Thaw(guest: control, time: time, interruption: interruption).untilProved()
+        guard case .thawed(let count) = outcome else {
+            throw Failure(
+                .maybeFrozen, "\(guest.name) may still be frozen: no thaw was confirmed",
+                hint: "as root in the guest, on its console:   echo j > /proc/sysrq-trigger")
+        }
+        try? await control.endLease()
+        try? await control.relax()
+        for run in ours { try await journal.close(run.run, .undone, at: time.wall) }
+        let expected = ours.first?.frozenMountpoints.count
+        return ThawReport(domain: guest, thawed: count, held: expected.map { $0 == count })
+    }
+}
+
+extension UnfinishedRun {
+    /// Its last word was that it was going to freeze.
+    public var mayHaveFrozen: Bool { !frozenMountpoints.isEmpty }
+
+    var frozenMountpoints: [String] {
+        switch lastStep {
+        case .window(let mountpoints, _), .freezingByHand(let mountpoints): mountpoints
+        default: []
+        }
+    }
+}
+
+public struct FreezeReport: Codable, Sendable {
+    public var schema = "stillpoint.freeze/v1"
+    public var domain: GuestIdentity
+    public var mountpoints: [String]
+    public var frozen: Int
+    /// When the guest thaws by itself, by the host's clock.
+    public var until: Timestamp
+}
+
+public struct ThawReport: Codable, Sendable {
+    public var schema = "stillpoint.thaw/v1"
+    public var domain: GuestIdentity
+    /// The guest's count; nil when nothing was frozen and nothing was sent.
+    public var thawed: Int?
+    /// Whether the freeze had held until now; nil when it was not ours.
+    public var held: Bool?
+}

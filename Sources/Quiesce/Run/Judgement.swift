@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Decides the level after the thaw, from what was proved. Every reason names what was missing.
+struct Judgement {
+    let plan: MemberPlan
+    let request: SnapshotRequest
+    let window: Window.Result
+
+    /// Assumes that the disks were cut in one transaction.
+    var verdict: Verdict {
+        var verdict = Verdict(consistency: .filesystem)
+        for finding in plan.findings {
+            if case .limits(let level) = finding.weight { verdict.lower(to: level, because: finding.text) }
+        }
+        guard plan.freezes else {
+            if !request.freezes { verdict.lower(to: .crash, because: "not frozen: --no-freeze") }
+            return verdict
+        }
+        judgeCounts(&verdict)
+        judgeTimes(&verdict)
+        return verdict
+    }
+
+    private func judgeCounts(_ verdict: inout Verdict) {
+        let expected = plan.frozen.count
+        guard let frozen = window.frozen, let thawed = window.thawed else {
+            verdict.lower(to: .crash, because: "the guest did not confirm both the freeze and the thaw")
+            return
+        }
+        if frozen < expected {
+            verdict.lower(to: .crash, because: "\(frozen) filesystems frozen of \(expected) expected")
+        } else if frozen > expected {
+            verdict.lower(to: .crash, because: "\(frozen) filesystems frozen, but \(expected) expected: the plan does not fit the guest")
+        }
+        if thawed < frozen {
+            verdict.lower(
+                to: .crash, because: "\(frozen) filesystems frozen, only \(thawed) thawed: something thawed the rest inside the window")
+        } else if thawed > frozen {
+            verdict.lower(
+                to: .crash, because: "\(frozen) filesystems frozen, but \(thawed) thawed: another's freeze was undone too")
+        }
+    }
+
+    private func judgeTimes(_ verdict: inout Verdict) {
+        if window.length > plan.maxFreeze {
+            verdict.lower(
+                to: .crash, because: "the window took \(window.length.forPeople), and \(plan.maxFreeze.forPeople) was allowed")
+        }
+        if let done = window.cutDone, let sent = window.thawSent, done > sent {
+            verdict.lower(to: .crash, because: "the cut ended after the thaw was sent")
+        }
+    }
+}

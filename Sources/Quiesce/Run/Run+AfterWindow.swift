@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The window itself and everything after the thaw.
+extension SnapshotRun {
+    func passWindow(_ record: inout RunRecord) async {
+        let window = await Window(
+            plan: plan, name: request.name, hypervisor: ports.hypervisor, guest: ports.guest, time: ports.time,
+            interruption: interruption
+        ).pass()
+        record.window = window
+        let frozen = window.frozenAt ?? (plan.freezes ? window.closed : window.opened)
+        if plan.freezes {
+            record.add(
+                .freeze, window.freezeFailure == nil ? .ok : .failed, from: window.opened, to: frozen,
+                window.freezeFailure?.cause ?? "\(plan.frozen.count) filesystems")
+        }
+        switch window.cut {
+        case .notSent: record.add(.cut, .skipped, from: frozen, to: frozen)
+        case .done: record.add(.cut, .ok, from: frozen, to: window.cutDone ?? window.closed, "\(plan.disks.count) disks")
+        case .failed(let failure):
+            record.add(.cut, .failed, from: frozen, to: window.cutDone ?? window.closed, failure.message)
+        }
+        if let sent = window.thawSent {
+            record.add(.thaw, window.thawed == nil ? .failed : .ok, from: sent, to: window.closed)
+        }
+    }
+
+    /// Finds out where the guest stands now. A failed call proves nothing: QEMU is asked which files it uses.
+    func settle(_ record: inout RunRecord) async throws(Failure) {
+        guard let window = record.window else { return }
+        await relax(&record)
+        if case .unproved(let failure) = window.thaw {
+            await note(&record, cut: nil, thawed: false)
+            throw Failure(
+                .maybeFrozen, "\(plan.guest.name) may still be frozen: no thaw was confirmed (\(failure.cause))",
+                hint: "stillpoint thaw \(plan.guest.name)")
+        }
+        switch window.cut {
+        case .notSent:
+            await note(&record, cut: false, thawed: true)
+            if let failure = window.freezeFailure, failure.kind == .alreadyFrozen {
+                throw Failure(.refused, "\(plan.guest.name) was frozen by somebody else meanwhile; that freeze was left alone")
+            }
+            if let failure = window.freezeFailure {
+                throw Failure(.freezeFailed, "\(plan.guest.name) could not be frozen: \(failure.cause); it is thawed")
+            }
+            throw Failure(interruption.status ?? .freezeFailed, "stopped inside the window; \(plan.guest.name) is thawed")
+        case .done:
+            record.isCut = true
+        case .failed(let failure):
+            record.isCut = try await hasMoved(after: failure)
+            if !record.isCut {
+                await note(&record, cut: false, thawed: true)
+                throw Failure(failure.status == .quarantined ? .quarantined : .snapshotFailed, "\(failure.message); \(plan.guest.name) is thawed", hint: failure.hint)
+            }
+            record.verdict.reasons.append("libvirt reported an error, but the disks had switched: \(failure.message)")
+        }
+        await note(&record, cut: true, thawed: true)
+    }
+
+    private func hasMoved(after failure: Failure) async throws(Failure) -> Bool {
+        let disks = try await ports.hypervisor.disks()
+        if let quarrel = disks.compactMap(\.disagreement).first {
+            throw Failure(
+                .quarantined, "\(failure.message); now \(quarrel)",
+                hint: "leave \(plan.guest.name) running and see   stillpoint doctor \(plan.guest.name)")
+        }
+        let active = Dictionary(disks.map { ($0.target, $0.activeImage?.path) }, uniquingKeysWith: { first, _ in first })
+        let moved = plan.disks.filter { active[$0.target] == $0.overlay }
+        if moved.isEmpty { return false }
+        guard moved.count == plan.disks.count else {
+            throw Failure(.quarantined, "only \(moved.map(\.target.description).joined(separator: " ")) switched to the overlays")
+        }
+        return true
+    }
+
+    private func note(_ record: inout RunRecord, cut: Bool?, thawed: Bool) async {
+        do throws(Failure) {
+            try await ports.journal.record(
+                .windowClosed(cut: cut ?? false, thawed: thawed), of: run, at: ports.time.wall)
+        } catch {
+            // The window is over and the guest thawed: an unwritten note must not undo that.
+            tell(.note("journal: \(error.message)"))
+        }
+    }
+
+    func relax(_ record: inout RunRecord) async {
+        guard plan.expedites else { return }
+        do throws(GuestFailure) {
+            try await ports.guest.relax()
+        } catch {
+            tell(.note("expedited RCU falls back by itself within 30 s: \(error.cause)"))
+        }
+    }
+
+    func register(_ record: inout RunRecord) async {
+        guard request.registers else { return }
+        tell(.began(.register))
+        let start = ports.time.now
+        do throws(Failure) {
+            try await ports.journal.record(.registering(name: request.name.description), of: run, at: ports.time.wall)
+            try await ports.hypervisor.register(
+                Registration(
+                    name: request.name, note: request.note, createdAt: record.window?.cutAt ?? ports.time.wall,
+                    definition: record.definition, parent: plan.facts.currentSnapshot, disks: plan.disks,
+                    others: plan.leftOut.map(\.target)))
+            record.add(.register, .ok, from: start, to: ports.time.now)
+        } catch {
+            record.add(.register, .failed, from: start, to: ports.time.now, error.message)
+            tell(.note("virsh does not list this snapshot: \(error.message)"))
+        }
+    }
+
+    func verify(_ record: inout RunRecord) async {
+        tell(.began(.verify))
+        let start = ports.time.now
+        let verification = Verification(ports: ports)
+        record.chain = await verification.chain(plan)
+        record.filesystem = await verification.filesystem(
+            record.disks, expectFrozen: plan.frozen.reduce(into: []) { $0.formUnion($1.targets) }, thoroughly: false)
+        let failed = record.chain.result == .failed || record.filesystem.result == .failed
+        record.add(.verify, failed ? .failed : .ok, from: start, to: ports.time.now)
+    }
+
+    func judge(_ record: inout RunRecord) throws(Failure) {
+        guard let window = record.window else { return }
+        let earlier = record.verdict.reasons
+        record.verdict = Judgement(plan: plan, request: request, window: window).verdict
+        record.verdict.reasons += earlier
+        if record.filesystem.result == .failed {
+            record.verdict.lower(to: .crash, because: record.filesystem.detail)
+        }
+        if record.chain.result == .failed {
+            record.verdict.lower(to: .none, because: record.chain.detail)
+        }
+        if let asked = interruption.status { throw Failure(asked, "interrupted after the cut; the snapshot is taken back") }
+        if record.chain.result == .failed { record.status = .quarantined; return }
+        let reached = record.verdict.consistency
+        if let required = request.required, reached < required {
+            throw Failure(
+                .requiredLevelMissed,
+                "\(plan.guest.name) reached \(reached.rawValue), and \(required.rawValue) was required: \(record.verdict.reasons.first ?? "")")
+        }
+        if record.filesystem.result == .failed {
+            record.status = .verificationFailed
+        } else if reached >= plan.asked {
+            record.status = .reached
+        } else {
+            record.status = reached == .filesystem ? .filesystemOnly : .crashOnly
+        }
+    }
+
+    func keep(_ record: inout RunRecord) async throws(Failure) {
+        let report = record.report(finishedAt: ports.time.wall, by: ports.starter)
+        do throws(Failure) {
+            try await ports.catalogue.add(report, definition: record.definition)
+        } catch {
+            tell(.note("the snapshot is there, its manifest is not: \(error.message)"))
+        }
+    }
+}

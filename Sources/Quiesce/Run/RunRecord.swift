@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What a run has found out so far; becomes the report.
+struct RunRecord {
+    let run: RunID
+    let plan: MemberPlan
+    let request: SnapshotRequest
+    let startedAt: Timestamp
+    let begin: ContinuousClock.Instant
+    var phases: [PhaseReport] = []
+    var offset: ClockOffset?
+    var window: Window.Result?
+    var definition = ""
+    var verdict = Verdict(consistency: .none)
+    var chain = Check(.notChecked, "no snapshot")
+    var filesystem = Check(.notChecked, "no snapshot")
+    var status: ExitStatus = .internalError
+    /// The disks run on the overlays.
+    var isCut = false
+
+    mutating func add(
+        _ phase: Phase, _ status: PhaseReport.Status, from start: ContinuousClock.Instant,
+        to end: ContinuousClock.Instant, _ detail: String? = nil
+    ) {
+        phases.append(
+            PhaseReport(
+                name: phase, status: status, startMs: begin.duration(to: start).inMilliseconds,
+                tookMs: start.duration(to: end).inMilliseconds, detail: detail))
+    }
+
+    func report(finishedAt: Timestamp, by starter: RunReport.Starter) -> RunReport {
+        RunReport(
+            run: run.description, startedAt: startedAt, finishedAt: finishedAt, required: plan.asked, verdict: verdict,
+            exit: status.rawValue, cut: cut, versions: plan.facts.versions, startedBy: starter, members: [member])
+    }
+
+    private var cut: RunReport.Cut? {
+        guard isCut, let at = window?.cutAt else { return nil }
+        return RunReport.Cut(
+            at: at, guestAt: offset.map { at.adding(milliseconds: $0.milliseconds) }, skewMs: offset?.uncertainty)
+    }
+
+    private var member: MemberReport {
+        let agent = plan.facts.agent.report
+        return MemberReport(
+            domain: plan.guest,
+            agent: agent.map { .init(version: $0.version, transport: $0.canExecute ? .guestExec : .none) },
+            deadMan: .absent, guardian: .absent, snapshot: isCut ? snapshot : nil, freeze: freeze, applications: [],
+            phases: phases,
+            verification: .init(
+                chain: chain, filesystem: filesystem, application: Check(.notChecked, "no application was prepared")))
+    }
+
+    var disks: [MemberReport.Disk] {
+        plan.disks.map { disk in
+            MemberReport.Disk(
+                target: disk.target, frozenImage: disk.base.path, chain: disk.chain, overlay: disk.overlay,
+                format: disk.base.format, virtualSizeBytes: disk.virtualSizeBytes)
+        }
+    }
+
+    private var snapshot: MemberReport.Snapshot {
+        MemberReport.Snapshot(
+            name: request.name.description, description: request.note, disks: disks,
+            excluded: plan.leftOut.map { .init(target: $0.target, reason: $0.reason) })
+    }
+
+    private var freeze: MemberReport.Freeze? {
+        guard plan.freezes, let window else { return nil }
+        return MemberReport.Freeze(
+            mountpoints: plan.frozen.map(\.mountpoint), notFreezable: plan.notFreezable.map(\.mountpoint),
+            expected: plan.frozen.count, guestReported: .init(frozen: window.frozen, thawed: window.thawed),
+            windowMs: window.length.inMilliseconds, hookMs: 0, maxFreezeMs: plan.maxFreeze.inMilliseconds)
+    }
+}

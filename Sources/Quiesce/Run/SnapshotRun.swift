@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// One run, read from top to bottom. It always returns a report, and returns it with the guest thawed or says that it
+/// could not prove that.
+public struct SnapshotRun: Sendable {
+    let run: RunID
+    let plan: MemberPlan
+    let request: SnapshotRequest
+    let ports: RunPorts
+    let interruption: Interruption
+    let tell: @Sendable (RunEvent) -> Void
+
+    public init(
+        _ run: RunID, of plan: MemberPlan, for request: SnapshotRequest, through ports: RunPorts,
+        interruption: Interruption, telling listener: @escaping @Sendable (RunEvent) -> Void
+    ) {
+        self.run = run
+        self.plan = plan
+        self.request = request
+        self.ports = ports
+        self.interruption = interruption
+        tell = listener
+    }
+
+    public func execute(since begin: ContinuousClock.Instant, startedAt: Timestamp) async -> RunReport {
+        var record = RunRecord(run: run, plan: plan, request: request, startedAt: startedAt, begin: begin)
+        record.add(.preflight, .ok, from: begin, to: ports.time.now)
+        do throws(Failure) {
+            try await open(&record)
+            try await stage(&record)
+            try await prepare(&record)
+            // The guardian and the dead-man inside the guest are armed here, then the pre-freeze hooks take their locks.
+            try await announce(&record)
+        } catch {
+            return await giveUp(&record, error)
+        }
+        await passWindow(&record)
+        // The post-thaw hooks release here, then dead-man and guardian are called off.
+        do throws(Failure) {
+            try await settle(&record)
+            await register(&record)
+            await verify(&record)
+            try judge(&record)
+            try await keep(&record)
+        } catch {
+            return await takeBack(&record, error)
+        }
+        return await finish(&record, .done)
+    }
+}
+
+/// The doors a run goes through.
+public struct RunPorts: Sendable {
+    let hypervisor: any Hypervisor
+    let guest: any GuestControl
+    let images: any ImageStore
+    let verifier: any ImageVerifier
+    let journal: any Journal
+    let catalogue: any Catalogue
+    let time: any Time
+    let starter: RunReport.Starter
+
+    public init(
+        hypervisor: any Hypervisor, guest: any GuestControl, images: any ImageStore, verifier: any ImageVerifier,
+        journal: any Journal, catalogue: any Catalogue, time: any Time, starter: RunReport.Starter
+    ) {
+        self.hypervisor = hypervisor
+        self.guest = guest
+        self.images = images
+        self.verifier = verifier
+        self.journal = journal
+        self.catalogue = catalogue
+        self.time = time
+        self.starter = starter
+    }
+}
+
+/// What a listener hears while a run goes on; never from inside the window.
+public enum RunEvent: Sendable, Hashable {
+    case began(Phase)
+    case note(String)
+    case merging(MergeProgress)
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Thaws until a thaw reply proves it. A freeze that was sent is a freeze until then: the agent answers in order, so a
+/// thaw reply also proves that no earlier freeze is still waiting.
+public struct Thaw: Sendable {
+    /// How long to go on asking before the guest is given up as possibly frozen.
+    public static let patience = Duration.seconds(120)
+    private static let impatience = Duration.seconds(15)
+    private static let attempt = Duration.seconds(5)
+
+    let guest: any GuestControl
+    let time: any Time
+    let interruption: Interruption
+
+    public init(guest: any GuestControl, time: any Time, interruption: Interruption) {
+        self.guest = guest
+        self.time = time
+        self.interruption = interruption
+    }
+
+    public enum Outcome: Sendable, Hashable {
+        /// The guest's count of what it thawed.
+        case thawed(Int)
+        case unproved(GuestFailure)
+    }
+
+    public func untilProved() async -> Outcome {
+        let begin = time.now
+        var pause = Duration.milliseconds(250)
+        while true {
+            do throws(GuestFailure) {
+                return .thawed(try await guest.thaw(timeout: Self.attempt))
+            } catch {
+                let patience = interruption.isImpatient ? Self.impatience : Self.patience
+                if begin.duration(to: time.now) >= patience { return .unproved(error) }
+            }
+            await time.sleep(until: time.now + pause)
+            pause = min(pause * 2, .seconds(2))
+        }
+    }
+}

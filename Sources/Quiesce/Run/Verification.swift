@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Holds a snapshot against what QEMU, libvirt and the images themselves say.
+public struct Verification: Sendable {
+    let hypervisor: any Hypervisor
+    let images: any ImageStore
+    let verifier: any ImageVerifier
+
+    public init(hypervisor: any Hypervisor, images: any ImageStore, verifier: any ImageVerifier) {
+        self.hypervisor = hypervisor
+        self.images = images
+        self.verifier = verifier
+    }
+
+    init(ports: RunPorts) {
+        self.init(hypervisor: ports.hypervisor, images: ports.images, verifier: ports.verifier)
+    }
+
+    /// QEMU's graph, the running and the saved definition agree; each overlay lies on its frozen image; disks that were
+    /// left out are where they were.
+    func chain(_ plan: MemberPlan) async -> Check {
+        do throws(Failure) {
+            let now = try await hypervisor.disks()
+            let before = Dictionary(plan.facts.disks.map { ($0.target, $0) }, uniquingKeysWith: { first, _ in first })
+            let chosen = Dictionary(plan.disks.map { ($0.target, $0) }, uniquingKeysWith: { first, _ in first })
+            for disk in now {
+                if let quarrel = disk.disagreement { return Check(.failed, quarrel) }
+                let paths = disk.liveChain.map(\.path)
+                guard let planned = chosen[disk.target] else {
+                    guard paths == before[disk.target]?.liveChain.map(\.path) else {
+                        return Check(.failed, "\(disk.target) was left out, but its chain changed")
+                    }
+                    continue
+                }
+                guard paths == [planned.overlay] + planned.chain.map(\.path) else {
+                    return Check(.failed, "\(disk.target) does not stand on \(planned.base.path) as planned")
+                }
+                guard disk.virtualSizeBytes == planned.virtualSizeBytes else {
+                    return Check(.failed, "\(disk.target) changed its size with the cut")
+                }
+                try await images.check(planned)
+            }
+            return Check(.ok, "\(plan.disks.count) disks, QEMU and both definitions agree")
+        } catch {
+            return Check(.failed, error.message)
+        }
+    }
+
+    /// The chain of a snapshot taken earlier: each of its frozen images still lies where the disk's chain has it.
+    public func chain(of disks: [MemberReport.Disk]) async -> Check {
+        do throws(Failure) {
+            let now = try await hypervisor.disks()
+            for disk in now {
+                if let quarrel = disk.disagreement { return Check(.failed, quarrel) }
+            }
+            for disk in disks {
+                guard let live = now.first(where: { $0.target == disk.target }) else {
+                    return Check(.failed, "the guest has no disk \(disk.target) any more")
+                }
+                let paths = live.liveChain.map(\.path)
+                guard let overlay = paths.firstIndex(of: disk.overlay),
+                    Array(paths.dropFirst(overlay + 1)) == disk.chain.map(\.path)
+                else { return Check(.failed, "\(disk.target)'s chain no longer holds \(disk.overlay) on \(disk.frozenImage)") }
+            }
+            return Check(.ok, "\(disks.count) disks, QEMU and both definitions agree")
+        } catch {
+            return Check(.failed, error.message)
+        }
+    }
+
+    /// - Parameter expectFrozen: disks with a filesystem that the run froze; only there does an unfrozen image disprove it.
+    public func filesystem(
+        _ disks: [MemberReport.Disk], expectFrozen: Set<DiskTarget>, thoroughly: Bool
+    ) async -> Check {
+        let proofs = await verifier.check(disks, thoroughly: thoroughly)
+        return Self.sum(proofs, expectFrozen: Set(expectFrozen.map(\.description)))
+    }
+
+    public static func sum(_ proofs: [FilesystemProof], expectFrozen: Set<String>) -> Check {
+        if let broken = proofs.first(where: { $0.check.result == .failed }) {
+            return Check(.failed, "\(broken.place) (\(broken.kind)): \(broken.check.detail)")
+        }
+        let unfrozen = proofs.filter { $0.frozen == false && !expectFrozen.isDisjoint(with: $0.targets) }
+        if let one = unfrozen.first {
+            return Check(.failed, "\(one.place) (\(one.kind)) was not frozen when the cut was made: \(one.check.detail)")
+        }
+        let looked = proofs.filter { $0.check.result == .ok }
+        let blind = proofs.filter { $0.check.result == .notChecked }
+        let names = blind.map { "\($0.place) (\($0.kind)): \($0.check.detail)" }.joined(separator: "; ")
+        if looked.isEmpty { return Check(.notChecked, names.isEmpty ? "no filesystem found" : names) }
+        let clean = "\(looked.count)/\(looked.count + blind.count) clean"
+        return Check(.ok, blind.isEmpty ? clean : "\(clean), not checked: \(names)")
+    }
+}

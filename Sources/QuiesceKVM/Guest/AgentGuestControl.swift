@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GuestAgent
+import Libvirt
+import Quiesce
+import Synchronization
+
+/// The guest's agent behind the product's port: one channel for the work, one with a connection of its own for the thaw.
+final class AgentGuestControl: GuestControl {
+    private let guest: LibvirtGuest
+    private let agent: GuestAgent
+    private let run: RunID
+    private let time: any Time
+    private let rescue = Mutex<GuestAgent?>(nil)
+
+    init(_ guest: LibvirtGuest, run: RunID, time: any Time) {
+        self.guest = guest
+        self.run = run
+        self.time = time
+        agent = GuestAgent(channel: LibvirtAgentChannel(guest: guest))
+    }
+
+    func prepareRescue() async throws(Failure) {
+        let channel = LibvirtAgentChannel(guest: try await guest.duplicated(lane: "rescue.\(guest.domain.uuid)"))
+        let agent = GuestAgent(channel: channel)
+        do throws(AgentError) {
+            // Tested with the agent itself: a connection that cannot reach it would thaw nothing.
+            try await agent.ping()
+        } catch {
+            throw Failure(.refused, "the thaw's own connection does not reach the agent: \(error.description)")
+        }
+        rescue.withLock { $0 = agent }
+    }
+
+    func clockOffset() async throws(GuestFailure) -> ClockOffset {
+        try await asked { () throws(AgentError) in
+            var best: ClockOffset?
+            for _ in 0..<3 {
+                let before = time.wall.milliseconds
+                let theirs = try await agent.time().inMilliseconds
+                let after = time.wall.milliseconds
+                let uncertainty = max(1, (after - before + 1) / 2)
+                if let known = best, known.uncertainty <= uncertainty { continue }
+                best = ClockOffset(milliseconds: theirs - (before + (after - before) / 2), uncertainty: uncertainty)
+            }
+            return best ?? ClockOffset(milliseconds: 0, uncertainty: .max)
+        }
+    }
+
+    func sync(_ mountpoints: [String], within limit: Duration) async throws(GuestFailure) {
+        _ = try await GuestScript.sync.run(mountpoints, on: agent, within: limit)
+    }
+
+    func expedite(lease: Duration) async throws(GuestFailure) {
+        _ = try await GuestScript.expedite.run([run.short, Self.seconds(lease)], on: agent, within: .seconds(10))
+    }
+
+    func relax() async throws(GuestFailure) {
+        _ = try await GuestScript.relax.run([run.short], on: agent, within: .seconds(10))
+    }
+
+    func lend(_ mountpoints: [String], lease: Duration) async throws(GuestFailure) {
+        _ = try await GuestScript.lend.run([Self.seconds(lease)] + mountpoints, on: agent, within: .seconds(10))
+    }
+
+    func endLease() async throws(GuestFailure) {
+        _ = try await GuestScript.endLease.run(on: agent, within: .seconds(10))
+    }
+
+    func freeze(_ mountpoints: [String], timeout: Duration) async throws(GuestFailure) -> Int {
+        try await asked { () throws(AgentError) in try await agent.freeze(mountpoints: mountpoints, timeout: timeout) }
+    }
+
+    func thaw(timeout: Duration) async throws(GuestFailure) -> Int {
+        let rescuer = rescue.withLock { $0 } ?? agent
+        return try await asked { () throws(AgentError) in try await rescuer.thaw(timeout: timeout) }
+    }
+
+    private func asked<Value>(_ body: () async throws(AgentError) -> Value) async throws(GuestFailure) -> Value {
+        do throws(AgentError) {
+            return try await body()
+        } catch {
+            throw GuestFailure(error)
+        }
+    }
+
+    private static func seconds(_ duration: Duration) -> String { "\(max(1, duration.components.seconds))" }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GuestAgent
+import Quiesce
+
+/// A constant POSIX sh text that runs in the guest; what varies comes as arguments, never as text of the script.
+struct GuestScript {
+    let text: String
+
+    /// Read whole before it runs: a script run by `sh -s` is eaten by the first child that reads stdin, and then ends
+    /// with success (measured).
+    private static let reader = #"s=$(cat) && exec </dev/null && eval "$s""#
+
+    /// Its standard output. Anything but a clean exit that is known to have happened is a failure.
+    func run(
+        _ arguments: [String] = [], on agent: GuestAgent, within limit: Duration
+    ) async throws(GuestFailure) -> String {
+        let command = GuestCommand(
+            "/bin/sh", arguments: ["-c", Self.reader, "stillpoint"] + arguments, input: Array(text.utf8))
+        let outcome: ExecOutcome
+        do throws(AgentError) {
+            outcome = try await agent.exec(command, deadline: .now + limit)
+        } catch {
+            throw GuestFailure(error)
+        }
+        switch outcome {
+        case .finished(let result):
+            guard result.succeeded else {
+                let last = result.stderr.text?.split(separator: "\n").last.map { $0.printable(limit: 200) } ?? ""
+                throw GuestFailure(.refused, "the script in the guest ended with \(result.exit): \(last)")
+            }
+            guard let text = result.stdout.text, !result.stdout.isTruncated else {
+                throw GuestFailure(.malformed, "the script in the guest wrote no readable answer")
+            }
+            return text
+        case .unfinished: throw GuestFailure(.timedOut, "the script in the guest did not end within \(limit.forPeople)")
+        case .lost(_, let error): throw GuestFailure(error)
+        }
+    }
+}
+
+extension GuestScript {
+    /// What the agent's own commands do not tell, one fact a line.
+    static let survey = GuestScript(
+        text: #"""
+            say() { printf '%s\n' "$*"; }
+            value() { v=; [ -r "$1" ] && read -r v <"$1"; }
+            [ -d /run/systemd/system ] && say systemd
+            value /sys/kernel/rcu_normal && say "rcu_normal $v"
+            value /sys/kernel/rcu_expedited && say "rcu_expedited $v"
+            value /sys/devices/system/cpu/isolated && say "isolated $v"
+            for b in /sys/class/block/*; do
+                n=${b##*/}
+                p=$(cd -P "$b" 2>/dev/null && pwd -P) || continue
+                if [ -e "$b/partition" ]; then
+                    d=${p%/*}
+                    say "part $n ${d##*/}"
+                elif [ -d "$b/device" ]; then
+                    value "$b/serial"
+                    say "disk $n $p $v"
+                else
+                    for s in "$b"/slaves/*; do [ -e "$s" ] && say "slave $n ${s##*/}"; done
+                    value "$b/dm/uuid"
+                    case $v in LVM-*) say "lvm $n $v" ;; esac
+                fi
+            done
+            while read -r _ _ _ _ m o _; do
+                case ,$o, in *,ro,*) say "ro $m" ;; esac
+            done </proc/self/mountinfo
+            if command -v pvs >/dev/null 2>&1; then
+                pvs --noheadings --separator ' ' -o pv_name,vg_uuid,vg_name 2>/dev/null | while read -r d u g; do
+                    [ -n "$g" ] && say "pv ${d##*/} $u $g"
+                done
+            fi
+            say end
+            """#)
+
+    /// Two rounds: the second takes what was written during the first, so that the freeze finds little left.
+    static let sync = GuestScript(
+        text: #"""
+            for round in 1 2; do
+                for m in "$@"; do sync -f "$m" 2>/dev/null & done
+                wait
+            done
+            """#)
+
+    /// `expedite RUN LEASE`: remembers the value, sets 1, and leaves a timer behind that puts it back.
+    static let expedite = GuestScript(
+        text: #"""
+            d=/run/stillpoint/$1
+            mkdir -p -m 700 "$d" && read -r old </sys/kernel/rcu_expedited && echo "$old" >"$d/rcu" || exit 1
+            setsid sh -c 'sleep "$2"; [ -f "$1/rcu" ] && cat "$1/rcu" >/sys/kernel/rcu_expedited; rm -rf "$1"' \
+                sh "$d" "$2" >/dev/null 2>&1 </dev/null &
+            echo $! >"$d/timer"
+            echo 1 >/sys/kernel/rcu_expedited
+            """#)
+
+    static let relax = GuestScript(
+        text: #"""
+            d=/run/stillpoint/$1
+            [ -f "$d/rcu" ] || exit 0
+            cat "$d/rcu" >/sys/kernel/rcu_expedited
+            read -r timer <"$d/timer" && kill -- "-$timer" 2>/dev/null
+            rm -rf "$d"
+            """#)
+
+    /// `lend LEASE MOUNTPOINT…`: thaws them when the lease ends. Everything it needs then is loaded before: fsfreeze
+    /// itself is read once on a mount that is not frozen, so that it lies in the page cache.
+    static let lend = GuestScript(
+        text: #"""
+            lease=$1
+            shift
+            command -v fsfreeze >/dev/null || exit 1
+            mkdir -p -m 700 /run/stillpoint/lease && cp "$(command -v fsfreeze)" /run/stillpoint/lease/fsfreeze || exit 1
+            setsid sh -c 'lease=$1; shift; sleep "$lease"
+                for m in "$@"; do /run/stillpoint/lease/fsfreeze -u "$m"; done
+                rm -rf /run/stillpoint/lease' sh "$lease" "$@" >/dev/null 2>&1 </dev/null &
+            echo $! >/run/stillpoint/lease/timer
+            """#)
+
+    static let endLease = GuestScript(
+        text: #"""
+            [ -f /run/stillpoint/lease/timer ] || exit 0
+            read -r timer </run/stillpoint/lease/timer && kill -- "-$timer" 2>/dev/null
+            rm -rf /run/stillpoint/lease
+            """#)
+}

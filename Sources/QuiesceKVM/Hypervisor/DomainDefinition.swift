@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import FoundationXML
+import Quiesce
+
+/// What a domain's XML says, read and never written back.
+struct DomainDefinition {
+    enum AgentChannel { case absent, disconnected, connected }
+
+    struct Disk {
+        var facts: DiskFacts
+        /// libvirt's alias, by which QEMU knows the device; only in a running definition.
+        var alias: String?
+        var hasReadyMirror: Bool
+    }
+
+    var disks: [Disk] = []
+    var agentChannel = AgentChannel.absent
+    var relabelsWithAppArmor = false
+
+    init(xml: String) throws(Failure) {
+        let document: XMLDocument
+        do {
+            document = try XMLDocument(data: Data(xml.utf8), options: [.nodeLoadExternalEntitiesNever])
+        } catch {
+            throw Failure(.internalError, "libvirt's definition of the domain is not readable XML: \(error)")
+        }
+        guard let domain = document.rootElement() else { return }
+        let devices = domain.child("devices")
+        let controllers = Self.controllers(devices)
+        disks = devices?.children("disk").compactMap { Self.disk($0, controllers) } ?? []
+        let channel = devices?.children("channel").first {
+            $0.child("target")?.attribute("name") == "org.qemu.guest_agent.0"
+        }
+        if let channel {
+            agentChannel = channel.child("target")?.attribute("state") == "disconnected" ? .disconnected : .connected
+        }
+        relabelsWithAppArmor = domain.children("seclabel").contains {
+            $0.attribute("model") == "apparmor" && $0.attribute("relabel") != "no"
+        }
+    }
+
+    /// PCI addresses of the SCSI controllers, by index: the guest knows a SCSI disk by its controller's.
+    private static func controllers(_ devices: XMLElement?) -> [Int: PCIAddress] {
+        var controllers: [Int: PCIAddress] = [:]
+        for element in devices?.children("controller") ?? [] where element.attribute("type") == "scsi" {
+            guard let index = element.attribute("index").flatMap({ Int($0) }), let address = element.child("address")
+            else { continue }
+            controllers[index] = pci(address)
+        }
+        return controllers
+    }
+
+    private static func disk(_ element: XMLElement, _ controllers: [Int: PCIAddress]) -> Disk? {
+        guard let name = element.child("target")?.attribute("dev"), let target = DiskTarget(name) else { return nil }
+        let driver = element.child("driver")
+        let format = driver?.attribute("type") ?? "raw"
+        let facts = DiskFacts(
+            target: target,
+            device: DiskFacts.Device(rawValue: element.attribute("device") ?? "disk") ?? .disk,
+            source: source(element), format: format,
+            isReadOnly: element.child("readonly") != nil, isShareable: element.child("shareable") != nil,
+            isTransient: element.child("transient") != nil, cache: driver?.attribute("cache"),
+            serial: element.child("serial")?.stringValue, address: address(element, controllers),
+            liveChain: chain(element, format))
+        return Disk(
+            facts: facts, alias: element.child("alias")?.attribute("name"),
+            hasReadyMirror: element.child("mirror")?.attribute("ready") == "yes")
+    }
+
+    private static func source(_ disk: XMLElement) -> DiskFacts.Source {
+        guard let source = disk.child("source") else { return .none }
+        switch disk.attribute("type") ?? "file" {
+        case "file": return source.attribute("file").map { .file($0) } ?? .none
+        case "block": return source.attribute("dev").map { .block($0) } ?? .none
+        case "volume":
+            return .volume(pool: source.attribute("pool") ?? "?", name: source.attribute("volume") ?? "?")
+        case "network": return .network(source.attribute("protocol") ?? "?")
+        case let other: return .other(other)
+        }
+    }
+
+    private static func chain(_ disk: XMLElement, _ format: String) -> [ImageLayer] {
+        var layers: [ImageLayer] = []
+        var element: XMLElement? = disk
+        var format = format
+        // libvirt's own limit is 200 layers.
+        while let layer = element, layers.count < 256 {
+            guard let source = layer.child("source"),
+                let path = source.attribute("file") ?? source.attribute("dev") ?? source.attribute("name")
+            else { break }
+            layers.append(ImageLayer(path: path, format: format))
+            element = layer.child("backingStore")
+            format = element?.child("format")?.attribute("type") ?? "raw"
+        }
+        return layers
+    }
+
+    private static func address(_ disk: XMLElement, _ controllers: [Int: PCIAddress]) -> DiskFacts.Address {
+        guard let address = disk.child("address") else { return .other }
+        switch address.attribute("type") {
+        case "pci": return pci(address).map { .pci($0) } ?? .other
+        case "drive":
+            func number(_ name: String) -> Int { address.attribute(name).flatMap { Int($0) } ?? 0 }
+            return .drive(
+                controller: controllers[number("controller")], bus: number("bus"), target: number("target"),
+                unit: number("unit"))
+        default: return .other
+        }
+    }
+
+    private static func pci(_ address: XMLElement) -> PCIAddress? {
+        func number(_ name: String) -> Int? {
+            address.attribute(name).flatMap { Int($0.replacing("0x", with: ""), radix: 16) }
+        }
+        guard let domain = number("domain"), let bus = number("bus"), let slot = number("slot"),
+            let function = number("function")
+        else { return nil }
+        return PCIAddress(domain: domain, bus: bus, slot: slot, function: function)
+    }
+
+    /// Every image path that the definition names, whatever it is used for.
+    var imagePaths: Set<String> { Set(disks.flatMap { $0.facts.liveChain.map(\.path) }) }
+}
+
+extension XMLElement {
+    func child(_ name: String) -> XMLElement? { elements(forName: name).first }
+    func children(_ name: String) -> [XMLElement] { elements(forName: name) }
+    func attribute(_ name: String) -> String? { attribute(forName: name)?.stringValue }
+}

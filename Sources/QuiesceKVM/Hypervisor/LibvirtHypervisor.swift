@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Libvirt
+import Quiesce
+
+/// libvirt's QEMU driver behind the product's port.
+struct LibvirtHypervisor: Hypervisor {
+    let guest: LibvirtGuest
+    let agent: AgentObserver
+    let version: String
+
+    func observe(alsoFolders extra: [String]) async throws(Failure) -> GuestFacts {
+        let look = try await guest.run("look at \(guest.domain.name)") { domain throws(LibvirtError) in
+            try Look(domain, guest.connection)
+        }
+        let definition = try DomainDefinition(xml: look.live)
+        let disks = try await self.disks(definition, look)
+        let identity = GuestIdentity(name: guest.domain.name, uuid: guest.domain.uuid, uri: guest.uri)
+        let folders = Set(disks.compactMap { $0.activeImage.map { split($0.path).folder } } + extra)
+        return GuestFacts(
+            guest: identity,
+            versions: Versions(stillpoint: version, libvirt: look.libvirtVersion, qemu: look.qemuVersion),
+            power: look.power, isPersistent: look.saved != nil, activeJob: look.job, checkpoints: look.checkpoints,
+            relabelsWithAppArmor: definition.relabelsWithAppArmor, disks: disks, snapshots: look.snapshots,
+            currentSnapshot: look.currentSnapshot,
+            agent: look.power == .running ? await agent.observe(definition.agentChannel, disks) : .notConnected,
+            sharedImages: try look.sharedImages(with: disks),
+            freeBytes: folders.reduce(into: [:]) { $0[$1] = try? QemuImages.freeBytes(in: $1) })
+    }
+
+    func disks() async throws(Failure) -> [DiskFacts] {
+        let look = try await guest.run("look at \(guest.domain.name)") { domain throws(LibvirtError) in
+            try Look(domain)
+        }
+        return try await disks(DomainDefinition(xml: look.live), look)
+    }
+
+    private func disks(_ definition: DomainDefinition, _ look: Look) async throws(Failure) -> [DiskFacts] {
+        let saved = try look.saved.map { xml throws(Failure) in try DomainDefinition(xml: xml) }
+        let graph = try look.graph.map { reply throws(Failure) in try BlockGraph(reply: reply) }
+        let savedImages = Dictionary(
+            (saved?.disks ?? []).map { ($0.facts.target, $0.facts.activeImage?.path) }, uniquingKeysWith: { first, _ in first })
+        return definition.disks.map { disk in
+            var facts = disk.facts
+            facts.savedImage = savedImages[facts.target] ?? nil
+            facts.blockJob = look.blockJobs[facts.target.description]
+            if let known = disk.alias.flatMap({ graph?.disk(alias: $0) }) {
+                facts.qemuChain = known.chain
+                facts.virtualSizeBytes = known.virtualSizeBytes
+            }
+            return facts
+        }
+    }
+
+    func cut(_ disks: [MemberPlan.Disk], leaving others: [DiskTarget], named name: SnapshotName) async throws(Failure) {
+        let xml = SnapshotXML.cut(disks, leaving: others, named: name)
+        do throws(LibvirtError) {
+            _ = try await guest.call { domain throws(LibvirtError) in
+                try domain.createSnapshot(xml: xml, [.diskOnly, .atomic, .reuseExternal, .noMetadata])
+            }
+        } catch {
+            throw Failure(.snapshotFailed, "the snapshot of \(guest.domain.name) failed: \(error.description)")
+        }
+    }
+
+    func definition() async throws(Failure) -> String {
+        try await guest.run("read the definition of \(guest.domain.name)") { domain throws(LibvirtError) in
+            try domain.xml(domain.isPersistent() ? [.inactive, .secure] : [.secure])
+        }
+    }
+
+    func register(_ registration: Registration) async throws(Failure) {
+        let xml = try SnapshotXML.redefinition(registration)
+        let name = registration.name.description
+        let isTaken = try await guest.run("register the snapshot \(name)") { domain throws(LibvirtError) in
+            // libvirt replaces another snapshot of that name without a word (measured on 9.0), so it is looked for first.
+            if try domain.snapshots().contains(where: { $0.name == name }) { return true }
+            try domain.createSnapshot(xml: xml, [.redefine, .current])
+            return false
+        }
+        if isTaken { throw Failure(.refused, "libvirt has got another snapshot named \(name) meanwhile") }
+    }
+
+    func unregister(_ name: SnapshotName) async throws(Failure) {
+        try await guest.run("forget the snapshot \(name)") { domain throws(LibvirtError) in
+            let found = try domain.snapshots().first { $0.name == name.description }
+            try found?.deleteMetadata()
+        }
+    }
+}
+
+/// Everything libvirt is asked in one go, on the guest's lane.
+struct Look: Sendable {
+    let live: String
+    let saved: String?
+    /// QEMU's answer to `query-block`; nil when the guest does not run.
+    let graph: String?
+    let power: GuestFacts.Power
+    let blockJobs: [String: String]
+    private(set) var job: String?
+    private(set) var checkpoints = 0
+    private(set) var snapshots: [String] = []
+    private(set) var currentSnapshot: String?
+    private(set) var libvirtVersion = ""
+    private(set) var qemuVersion = ""
+    private var others: [(name: String, xml: [String])] = []
+
+    /// The disks alone.
+    init(_ domain: Domain) throws(LibvirtError) {
+        let (state, reason) = try domain.state()
+        power = Self.power(state, reason)
+        live = try domain.xml()
+        saved = try domain.isPersistent() ? domain.xml(.inactive) : nil
+        let isActive = try domain.isActive()
+        graph = isActive ? try domain.monitorCommand(BlockGraph.request) : nil
+        var jobs: [String: String] = [:]
+        if isActive, let definition = try? DomainDefinition(xml: live) {
+            for disk in definition.disks where disk.facts.device == .disk && disk.facts.source != .none {
+                let target = disk.facts.target.description
+                if let job = try domain.blockJob(target) { jobs[target] = "\(job.kind)" }
+            }
+        }
+        blockJobs = jobs
+    }
+
+    init(_ domain: Domain, _ connection: Connection) throws(LibvirtError) {
+        try self.init(domain)
+        if power == .running, let running = try domain.job(), running.kind == .bounded || running.kind == .unbounded {
+            job = "\(running.operation)"
+        }
+        checkpoints = try domain.checkpointCount()
+        snapshots = try domain.snapshots().map(\.name)
+        currentSnapshot = try domain.currentSnapshot()?.name
+        libvirtVersion = try connection.libraryVersion()
+        qemuVersion = try connection.hypervisorVersion()
+        for other in try connection.domains() where other.uuid != domain.uuid {
+            // A domain that goes away while we look shares nothing any more.
+            guard let live = try? other.xml() else { continue }
+            others.append((other.name, [live, (try? other.xml(.inactive)) ?? live]))
+        }
+    }
+
+    func sharedImages(with disks: [DiskFacts]) throws(Failure) -> [String: [String]] {
+        let ours = Set(disks.flatMap { $0.liveChain.map(\.path) })
+        var shared: [String: Set<String>] = [:]
+        for other in others {
+            for xml in other.xml {
+                for path in try DomainDefinition(xml: xml).imagePaths where ours.contains(path) {
+                    shared[path, default: []].insert(other.name)
+                }
+            }
+        }
+        return shared.mapValues(Array.init)
+    }
+
+    private static func power(_ state: Domain.State, _ reason: Int) -> GuestFacts.Power {
+        switch state {
+        case .running, .blocked: .running
+        case .paused: .paused(pauseReasons.indices.contains(reason) ? pauseReasons[reason] : "unknown reason")
+        case .shutoff: .shutOff
+        case .shutdown: .other("shutting down")
+        case .crashed: .other("crashed")
+        case .pmSuspended: .other("suspended by its own power management")
+        case .noState: .other("in no known state")
+        }
+    }
+
+    /// virDomainPausedReason, in its order.
+    private static let pauseReasons = [
+        "unknown reason", "by a user", "migration", "save", "dump", "I/O error", "watchdog", "restored from a snapshot",
+        "shutting down", "snapshot", "crashed", "starting up", "postcopy", "failed postcopy", "API error",
+    ]
+}

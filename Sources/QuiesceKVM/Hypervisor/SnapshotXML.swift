@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import FoundationXML
+import Quiesce
+
+/// The `<domainsnapshot>` documents libvirt gets from us.
+enum SnapshotXML {
+    /// The cut: every chosen disk to its staged overlay, every other one named as left out, since libvirt would take it in.
+    static func cut(_ disks: [MemberPlan.Disk], leaving others: [DiskTarget], named name: SnapshotName) -> String {
+        let snapshot = XMLElement(name: "domainsnapshot")
+        snapshot.add("name", name.description)
+        snapshot.addChild(self.disks(disks, leaving: others))
+        return snapshot.xmlString
+    }
+
+    /// The metadata of a snapshot that is already taken, for `VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE`.
+    static func redefinition(_ registration: Registration) throws(Failure) -> String {
+        let snapshot = XMLElement(name: "domainsnapshot")
+        snapshot.add("name", registration.name.description)
+        if let note = registration.note { snapshot.add("description", note) }
+        snapshot.add("state", "disk-snapshot")
+        if let parent = registration.parent {
+            let element = XMLElement(name: "parent")
+            element.add("name", parent)
+            snapshot.addChild(element)
+        }
+        snapshot.add("creationTime", String(registration.createdAt.seconds))
+        snapshot.addChild(element("memory", ["snapshot": "no"]))
+        snapshot.addChild(disks(registration.disks, leaving: registration.others))
+        do {
+            let definition = try XMLDocument(xmlString: registration.definition, options: [.nodeLoadExternalEntitiesNever])
+            guard let domain = definition.rootElement()?.copy() as? XMLElement else {
+                throw Failure(.internalError, "the saved definition has no root element")
+            }
+            snapshot.addChild(domain)
+        } catch let failure as Failure {
+            throw failure
+        } catch {
+            throw Failure(.internalError, "the saved definition is not readable XML: \(error)")
+        }
+        return snapshot.xmlString
+    }
+
+    private static func disks(_ disks: [MemberPlan.Disk], leaving others: [DiskTarget]) -> XMLElement {
+        let list = XMLElement(name: "disks")
+        for disk in disks {
+            let element = element(
+                "disk", ["name": disk.target.description, "snapshot": "external", "type": "file"])
+            element.addChild(self.element("driver", ["type": "qcow2"]))
+            element.addChild(self.element("source", ["file": disk.overlay]))
+            list.addChild(element)
+        }
+        for target in others {
+            list.addChild(element("disk", ["name": target.description, "snapshot": "no"]))
+        }
+        return list
+    }
+
+    private static func element(_ name: String, _ attributes: KeyValuePairs<String, String>) -> XMLElement {
+        let element = XMLElement(name: name)
+        for (name, value) in attributes {
+            let attribute = XMLNode(kind: .attribute)
+            attribute.name = name
+            attribute.stringValue = value
+            element.addAttribute(attribute)
+        }
+        return element
+    }
+}
+
+extension XMLElement {
+    func add(_ name: String, _ text: String) {
+        let element = XMLElement(name: name)
+        element.stringValue = text
+        addChild(element)
+    }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import JSON
+public import Quiesce
+import SystemPackage
+
+/// Image files by way of `qemu-img`, which is always told the format and never left to guess it.
+public struct QemuImages: ImageStore {
+    /// Long enough for a busy disk: every call reads or writes a few clusters only.
+    static let patience = Duration.seconds(60)
+
+    let qemuImg: Tool
+
+    public init() throws(Failure) {
+        do throws(ToolError) { qemuImg = try Tool("qemu-img", package: "qemu-utils") } catch {
+            throw Failure(.refused, "\(error)", hint: "apt install qemu-utils")
+        }
+    }
+
+    public func stage(_ disks: [MemberPlan.Disk]) async throws(Failure) {
+        var staged: [NewOverlay] = []
+        do throws(Failure) {
+            // Every name is taken before the first is filled: what cannot be had shows at once.
+            for disk in disks { staged.append(try NewOverlay(for: disk)) }
+            try await fill(staged)
+            for folder in Dictionary(grouping: staged, by: \.folder.path).values.compactMap(\.first?.folder) {
+                try explaining("cannot sync the folder \(folder.path)", else: .refused, folder.sync)
+            }
+        } catch {
+            let left = staged.filter { !$0.remove() }.map(\.disk.overlay)
+            let outcome = left.isEmpty ? "nothing was changed" : "left behind: \(left.joined(separator: " "))"
+            throw Failure(error.status, "\(error.message); \(outcome)", hint: error.hint)
+        }
+    }
+
+    public func check(_ disk: MemberPlan.Disk) async throws(Failure) {
+        let header = try await header(of: ImageLayer(path: disk.overlay, format: "qcow2"))
+        if let difference = header.difference(from: disk) {
+            throw Failure(.verificationFailed, "\(disk.target): \(disk.overlay): \(difference)")
+        }
+    }
+
+    public func discard(_ overlays: [String]) async {
+        for overlay in overlays {
+            let (place, name) = split(overlay)
+            // A leftover costs a name, a wrong unlink costs a disk: whatever is not plainly an idle overlay stays.
+            guard let folder = try? Folder(place), let file = try? folder.open(name, O_RDONLY),
+                let status = try? file.status(), status.type == .regular,
+                status.size == 0 || (try? Qcow2Header(of: file))??.backing != nil,
+                (try? file.isOpenInQEMU()) == false
+            else { continue }
+            try? folder.unlink(name)
+            try? folder.sync()
+        }
+    }
+
+    public func remove(_ overlays: [String], of run: RunID) async throws(Failure) {
+        let layers = overlays.map { MergedLayer(path: $0, run: run) }
+        let going = Set(layers.compactMap(\.identity))
+        for layer in layers { try layer.remove(apartFrom: going) }
+    }
+
+    /// What an image says of itself; its backing file is not opened. Works while QEMU has it open.
+    public func header(of layer: ImageLayer) async throws(Failure) -> ImageHeader {
+        if layer.format == "qcow2" { try refuseForeignReferences(in: layer.path) }
+        let result: ToolResult
+        do throws(ToolError) {
+            result = try await qemuImg.run(
+                ["info", "-U", "-f", layer.format, "--output=json", "--", layer.path],
+                deadline: .now + Self.patience)
+        } catch {
+            throw Failure(error, "cannot read \(layer.path)")
+        }
+        guard result.succeeded else { throw Failure(.internalError, "cannot read \(layer.path): \(result.reason)") }
+        guard let info = try? JSONValue(parsing: result.output), let header = ImageHeader(info) else {
+            throw Failure(.internalError, "cannot read \(layer.path): qemu-img's answer is not understood")
+        }
+        return header
+    }
+
+    /// Bytes that an unprivileged writer may still add to the filesystem of that folder; 0 when it has no inodes left.
+    public static func freeBytes(in folder: String) throws(Failure) -> Int64 {
+        var status = statvfs()
+        try explaining("cannot ask for the free space of \(folder)", else: .refused) { () throws(Errno) in
+            try posix { statvfs(folder, &status) }
+        }
+        if status.f_files > 0, status.f_favail == 0 { return 0 }
+        let (bytes, overflow) = UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize))
+        return overflow ? .max : Int64(clamping: bytes)
+    }
+
+    /// At most four at once: more only queue at the disk.
+    private func fill(_ overlays: [NewOverlay]) async throws(Failure) {
+        let failure = await withTaskGroup(of: Failure?.self) { group -> Failure? in
+            var waiting = overlays[...]
+            func start() {
+                guard let overlay = waiting.popFirst() else { return }
+                group.addTask {
+                    do throws(Failure) { try await overlay.fill(with: self) } catch { return error }
+                    return nil
+                }
+            }
+            for _ in 0..<4 { start() }
+            for await failure in group {
+                if let failure {
+                    // Leaving the group awaits the others, whose qemu-img has then ended.
+                    group.cancelAll()
+                    return failure
+                }
+                start()
+            }
+            return nil
+        }
+        if let failure { throw failure }
+    }
+
+    private func refuseForeignReferences(in path: String) throws(Failure) {
+        let header = try Qcow2Header(at: path)
+        if header.hasDataFile {
+            throw Failure(.refused, "\(path) keeps its data in another file: such images are not handled")
+        }
+        if let backing = header.backing, backing.namesProtocol {
+            throw Failure(.refused, "\(path) lies on \(ToolResult.printable(backing.utf8)), which is no local file")
+        }
+    }
+}
+
+extension Failure {
+    init(_ error: ToolError, _ what: String) {
+        switch error {
+        case .cancelled: self.init(.interrupted, "\(what): interrupted")
+        case .timedOut: self.init(.busy, "\(what): \(error)", hint: "the storage does not answer; see dmesg")
+        case .notFound, .failedToStart, .outputTooLarge: self.init(.internalError, "\(what): \(error)")
+        }
+    }
+}
+
+extension String {
+    /// As QEMU sees it: a colon before the first slash makes a name a protocol (`nbd:`, `json:`, `https:`).
+    var namesProtocol: Bool { prefix { $0 != "/" }.contains(":") }
+}

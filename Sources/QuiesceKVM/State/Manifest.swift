@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import JSON
+import Quiesce
+import SystemPackage
+
+/// A run's papers, as files: `manifest.json` and the guest's `domain.xml`, in `runs/<run>/` of the state folder and in
+/// `.stillpoint/<run>/` beside the overlays, so that either place alone tells what the images are.
+struct Manifest {
+    private let report: RunReport
+    private let files: [(name: String, bytes: [UInt8])]
+
+    init(_ report: RunReport, definition: String) throws(Failure) {
+        self.report = report
+        do {
+            let text = try JSONValue(encoding: report).text(.pretty) + "\n"
+            files = [("domain.xml", Array(definition.utf8)), (Self.file, Array(text.utf8))]
+        } catch {
+            throw Failure(.internalError, "the manifest of run \(report.run) cannot be written: \(error)")
+        }
+    }
+
+    func keep(in state: StateFolder) throws(Failure) {
+        try explaining("cannot write the manifest in \(state.path)", else: .internalError) { () throws(Errno) in
+            try put(in: try state.folder.folder(Self.runs, makingWith: 0o700))
+        }
+    }
+
+    func keepBesideOverlays() throws(Failure) {
+        for place in report.overlayFolders {
+            try explaining("cannot write the manifest in \(place)", else: .internalError) { () throws(Errno) in
+                let beside = try Folder(place).folder(Self.beside, makingWith: 0o700)
+                guard try beside.belongsToUsAlone() else { throw .notPermitted }
+                try put(in: beside)
+            }
+        }
+    }
+
+    /// The state folder's copy; a missing or damaged one is an error, never an empty report.
+    static func report(of run: RunID, in state: StateFolder) throws(Failure) -> RunReport {
+        let what = "cannot read the manifest of run \(run)"
+        let bytes = try explaining(what, else: .internalError) { () throws(Errno) -> [UInt8] in
+            guard let folder = try state.folder.folder(runs)?.folder(run.description) else { return [] }
+            let file = try folder.open(file, 0)
+            return try file.read(Int(clamping: file.status().size))
+        }
+        if bytes.isEmpty { throw Failure(.noSuchThing, "\(what): it is not in \(state.path)") }
+        do { return try JSONValue(parsing: bytes, limits: .ofOurOwn).decode(RunReport.self) } catch {
+            throw Failure(.internalError, "\(what): \(error)")
+        }
+    }
+
+    /// The manifest last: where it is, the rest is.
+    private func put(in parent: Folder) throws(Errno) {
+        let folder = try parent.folder(report.run, makingWith: 0o700)
+        for (name, bytes) in files { try folder.write(bytes, as: name) }
+        try parent.sync()
+    }
+
+    private static let runs = "runs"
+    fileprivate static let beside = ".stillpoint"
+    private static let file = "manifest.json"
+}
+
+extension RunReport {
+    fileprivate var overlayFolders: [String] {
+        Set(members.flatMap { $0.snapshot?.disks ?? [] }.map { split($0.overlay).folder }).sorted()
+    }
+
+    /// Removes `.stillpoint/<run>` beside the overlays, and `.stillpoint` with the last of them.
+    func removeBesideOverlays() throws(Failure) {
+        for place in overlayFolders {
+            try explaining("cannot remove the manifest in \(place)", else: .internalError) { () throws(Errno) in
+                let folder: Folder
+                do throws(Errno) { folder = try Folder(place) } catch .noSuchFileOrDirectory { return }
+                guard let beside = try folder.folder(Manifest.beside), try beside.belongsToUsAlone(),
+                    let papers = try beside.folder(run)
+                else { return }
+                for name in try papers.names() { try papers.unlink(name) }
+                try beside.removeFolder(run)
+                try folder.removeFolder(Manifest.beside)
+                try folder.sync()
+            }
+        }
+    }
+}

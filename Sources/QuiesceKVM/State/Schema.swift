@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GRDB
+import JSON
+import Quiesce
+
+/// The tables. A migration that has been released is never changed: the next one is added below it.
+enum Schema {
+    static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("1") { db in
+            // Times are UTC; utcOffset is the host's, in seconds, at that moment.
+            try db.execute(
+                sql: """
+                    CREATE TABLE run (
+                        id TEXT PRIMARY KEY NOT NULL,
+                        guest TEXT NOT NULL,
+                        uuid TEXT NOT NULL,
+                        uri TEXT NOT NULL,
+                        name TEXT NOT NULL,
+                        startedAt TEXT NOT NULL,
+                        utcOffset INTEGER NOT NULL,
+                        endedAt TEXT,
+                        ending TEXT
+                    ) STRICT;
+                    CREATE TABLE step (
+                        id INTEGER PRIMARY KEY,
+                        run TEXT NOT NULL REFERENCES run (id),
+                        at TEXT NOT NULL,
+                        step TEXT NOT NULL
+                    ) STRICT;
+                    CREATE INDEX stepOfRun ON step (run);
+                    CREATE TABLE snapshot (
+                        run TEXT NOT NULL,
+                        guest TEXT NOT NULL,
+                        uuid TEXT NOT NULL,
+                        uri TEXT NOT NULL,
+                        name TEXT NOT NULL,
+                        createdAt TEXT NOT NULL,
+                        utcOffset INTEGER NOT NULL,
+                        consistency TEXT NOT NULL,
+                        fate TEXT NOT NULL,
+                        PRIMARY KEY (run, uuid)
+                    ) STRICT;
+                    CREATE INDEX snapshotOfGuest ON snapshot (uuid, createdAt);
+                    """)
+        }
+        return migrator
+    }
+}
+
+/// A row that no version of this program writes.
+struct ForeignRow: Error, CustomStringConvertible {
+    let description: String
+}
+
+extension Row {
+    func value<Value>(_ column: String, _ parse: (String) throws -> Value?) throws -> Value {
+        guard let text = self[column] as String?, let value = try parse(text) else {
+            throw ForeignRow(description: "the column \(column) has a value that is not understood")
+        }
+        return value
+    }
+
+    func time(_ column: String) throws -> Timestamp {
+        let utc = try value(column) { try JSONValue.string($0).decode(Timestamp.self) }
+        return Timestamp(milliseconds: utc.milliseconds, offset: self["utcOffset"])
+    }
+
+    var identity: GuestIdentity { GuestIdentity(name: self["guest"], uuid: self["uuid"], uri: self["uri"]) }
+}

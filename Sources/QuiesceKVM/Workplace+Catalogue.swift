@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GuestAgent
+import Libvirt
+public import Quiesce
+
+/// The catalogue, joined with what the guest says now.
+extension Workplace {
+    /// - Parameter name: nil for the current one, the newest that is kept.
+    public func entry(of guest: GuestIdentity, _ name: String?) async throws(Failure) -> CatalogueEntry {
+        let entries = try await ledger.entries(of: guest).sorted { $0.createdAt < $1.createdAt }
+        let found = entries.last { name == nil ? $0.fate == .kept : $0.name == name }
+        guard let found else {
+            throw Failure(
+                .noSuchThing, "\(guest.name) has no snapshot\(name.map { " named \($0)" } ?? "") of ours",
+                hint: "stillpoint list \(guest.name)")
+        }
+        return found
+    }
+
+    public func manifest(of guest: GuestIdentity, _ name: String?) async throws(Failure) -> RunReport {
+        try await ledger.manifest(of: entry(of: guest, name).run)
+    }
+
+    /// One guest's snapshots, or with nil those of every guest in the catalogue.
+    public func list(_ reference: String?) async throws(Failure) -> ListReport {
+        guard let reference else {
+            var rows: [ListReport.Row] = []
+            var known: [String: OpenGuest?] = [:]
+            for entry in try await ledger.entries(of: nil) where entry.fate == .kept && entry.guest.uri == uri.description {
+                if known[entry.guest.uuid] == nil {
+                    // A guest that is gone has left its snapshots behind: they are still listed.
+                    known[entry.guest.uuid] = .some(try? await guest(entry.guest.uuid))
+                }
+                rows.append(try await row(entry, known[entry.guest.uuid] ?? nil))
+            }
+            return ListReport(snapshots: rows)
+        }
+        let open = try await guest(reference)
+        var rows: [ListReport.Row] = []
+        for entry in try await ledger.entries(of: open.identity) where entry.fate == .kept {
+            rows.append(try await row(entry, open))
+        }
+        let ours = Set(rows.map(\.name))
+        for foreign in try await open.libvirtSnapshots() where !ours.contains(foreign) {
+            rows.append(ListReport.Row(foreign: foreign, of: open.identity))
+        }
+        return ListReport(snapshots: rows)
+    }
+
+    private func row(_ entry: CatalogueEntry, _ guest: OpenGuest?) async throws(Failure) -> ListReport.Row {
+        let member = try await ledger.manifest(of: entry.run).members.first { $0.domain.uuid == entry.guest.uuid }
+        let disks = member?.snapshot?.disks ?? []
+        let overlays = Dictionary(disks.map { ($0.target, $0.overlay) }, uniquingKeysWith: { first, _ in first })
+        var row = ListReport.Row(entry, disks: disks.count)
+        guard let guest else { return row }
+        row.standing = ListReport.Standing(overlays, in: try await guest.hypervisor.disks())
+        row.inLibvirt = try await guest.libvirtSnapshots().contains(entry.name)
+        let sizes = await guest.allocated(overlays.values.map { ImageLayer(path: $0, format: "qcow2") })
+        row.growthBytes = sizes.isEmpty ? nil : sizes.values.reduce(0, +)
+        return row
+    }
+
+    public func status(of guest: OpenGuest) async throws(Failure) -> StatusReport {
+        let facts = try await guest.hypervisor.observe(alsoFolders: [])
+        let unfinished = try await ledger.unfinished().filter { $0.guest.uuid == guest.identity.uuid }
+        return StatusReport(
+            facts, busy: try await guest.holder(), unfinished: unfinished,
+            current: try? await entry(of: guest.identity, nil).name, jobs: try await guest.jobs())
+    }
+}
+
+extension OpenGuest {
+    func libvirtSnapshots() async throws(Failure) -> [String] {
+        try await guest.run("list the snapshots of \(identity.name)") { domain throws(LibvirtError) in
+            try domain.snapshots().map(\.name)
+        }
+    }
+
+    /// Who holds the guest's lock.
+    func holder() async throws(Failure) -> String? {
+        do throws(Failure) {
+            try await lock(for: "status", waiting: .zero).release()
+            return nil
+        } catch {
+            guard error.status == .busy else { throw error }
+            return error.message
+        }
+    }
+
+    public func jobs() async throws(Failure) -> [StatusReport.Job] {
+        let disks = try await hypervisor.disks().filter { $0.blockJob != nil }
+        return try await guest.run("look at the block jobs of \(identity.name)") { domain throws(LibvirtError) in
+            var jobs: [StatusReport.Job] = []
+            for disk in disks {
+                guard let job = try domain.blockJob(disk.target.description) else { continue }
+                jobs.append(.init(target: disk.target, kind: "\(job.kind)", done: job.current, total: job.end))
+            }
+            return jobs
+        }
+    }
+
+    public func cancel(_ jobs: [StatusReport.Job]) async throws(Failure) {
+        try await guest.run("cancel the block jobs of \(identity.name)") { domain throws(LibvirtError) in
+            for job in jobs { try domain.blockJobAbort(job.target.description) }
+        }
+    }
+
+    /// What the agent believes; false where it cannot be asked.
+    public func agentSaysFrozen() async -> Bool { (try? await agent.freezeStatus()) == .frozen }
+}

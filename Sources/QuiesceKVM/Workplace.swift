@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GuestAgent
+import Libvirt
+public import Quiesce
+
+/// One hypervisor and our own state beside it: where every command begins.
+public struct Workplace: Sendable {
+    public static let version = "0.1.0"
+
+    public let uri: HypervisorURI
+    public let time = SystemTime()
+    let state: StateFolder
+    let ledger: Ledger
+    private let settings: Settings
+
+    public init(_ uri: HypervisorURI, stateFolder: String?, configuration: String?) throws(Failure) {
+        self.uri = uri
+        settings = try Settings(file: configuration)
+        state = try StateFolder(stateFolder)
+        ledger = try Ledger(in: state)
+    }
+
+    public var journal: any Journal { ledger }
+    public var catalogue: any Catalogue { ledger }
+
+    /// What the configuration says of this guest.
+    public func configure(_ request: inout SnapshotRequest, for guest: GuestIdentity) {
+        let words = settings.guest(guest.name)
+        request.exclusions = words.exclude
+        request.configured = words.require
+        request.chainLimits = settings.chain
+        if let maxFreeze = words.maxFreeze { request.maxFreeze = maxFreeze }
+    }
+
+    /// - Parameter reference: a name, id or UUID, as virsh takes it.
+    public func guest(_ reference: String) async throws(Failure) -> OpenGuest {
+        OpenGuest(try await LibvirtGuest.open(uri.description, reference, lane: "guest"), in: self)
+    }
+}
+
+/// One guest, with everything a command does to it.
+public struct OpenGuest: Sendable {
+    public let identity: GuestIdentity
+    public let hypervisor: any Hypervisor
+    let guest: LibvirtGuest
+    let agent: GuestAgent
+    private let workplace: Workplace
+
+    init(_ guest: LibvirtGuest, in workplace: Workplace) {
+        self.guest = guest
+        self.workplace = workplace
+        identity = GuestIdentity(name: guest.domain.name, uuid: guest.domain.uuid, uri: guest.uri)
+        agent = GuestAgent(channel: LibvirtAgentChannel(guest: guest))
+        hypervisor = LibvirtHypervisor(guest: guest, agent: AgentObserver(agent: agent), version: Workplace.version)
+    }
+
+    /// The right to change this guest. `status`, `thaw` and what only reads does without.
+    public func lock(for command: String, waiting wait: Duration) async throws(Failure) -> GuestLock {
+        try await GuestLock(
+            of: identity, in: GuestLock.folder(of: identity.uri, state: workplace.state), for: command, waiting: wait,
+            time: workplace.time)
+    }
+
+    public func control(for run: RunID) -> any GuestControl {
+        AgentGuestControl(guest, run: run, time: workplace.time)
+    }
+
+    public func images() throws(Failure) -> QemuImages { try QemuImages() }
+
+    public var verifier: any ImageVerifier { FrozenImages(scratch: "/var/tmp") }
+
+    public func verification() throws(Failure) -> Verification {
+        Verification(hypervisor: hypervisor, images: try images(), verifier: verifier)
+    }
+
+    public func ports(for run: RunID) throws(Failure) -> RunPorts {
+        RunPorts(
+            hypervisor: hypervisor, guest: control(for: run), images: try images(), verifier: verifier,
+            journal: workplace.journal, catalogue: workplace.catalogue, time: workplace.time, starter: .current)
+    }
+
+    /// Bytes each image takes on the host.
+    public func allocated(_ layers: [ImageLayer]) async -> [String: Int64] {
+        var sizes: [String: Int64] = [:]
+        guard let images = try? images() else { return sizes }
+        for layer in layers { sizes[layer.path] = try? await images.header(of: layer).actualSizeBytes }
+        return sizes
+    }
+}

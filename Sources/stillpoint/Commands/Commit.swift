@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Quiesce
+import QuiesceKVM
+
+struct Commit: Verb {
+    static let configuration = CommandConfiguration(abstract: "Merge a snapshot's overlays into the images below, live, and remove it.")
+
+    @ParentCommand var parent: Stillpoint
+    @Argument(help: "Name, id or UUID.") var domain: String
+    @Argument(help: "The newest one without it.") var name: String?
+    @Flag(help: "Down to one layer, whatever made the others.") var all = false
+    @Option(name: .customLong("disk"), help: "This disk alone; may be repeated.") var disks: [DiskTarget] = []
+    @Option(help: "Most bytes a second for each disk, such as 50M; default unlimited.") var bandwidth: Rate?
+    @Option(help: "How long copying may take; the overlays stay when it is over.") var timeout: Span?
+    @Option(help: "How long to wait for another run on this guest; default not at all.") var wait: Span?
+    @Flag(help: "Print what would be merged and change nothing.") var dryRun = false
+    @OptionGroup var shape: OutputOptions
+    @OptionGroup var general: GeneralOptions
+
+    var output: Output { shape.output }
+
+    func validate() throws {
+        if all, name != nil { throw ValidationError("NAME and --all do not go together") }
+    }
+
+    func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
+        let workplace = try workplace(general)
+        try workplace.uri.demandLocal(for: "commit")
+        let interruption = Interruption()
+        let signals = Signals(interruption)
+        defer { withExtendedLifetime(signals) {} }
+        let open = try await workplace.guest(domain)
+        let lock = dryRun ? nil : try await open.lock(for: "commit", waiting: wait?.duration ?? .zero)
+        defer { lock?.release() }
+        var request = CommitRun.Request()
+        (request.name, request.all, request.disks) = (name, all, disks)
+        request.options = MergeOptions(
+            bandwidth: bandwidth?.bytes ?? 0, limit: timeout?.duration, interruption: interruption)
+        let progress = Progress(open.identity.name, quiet: general.quiet)
+        let run = CommitRun(
+            open.identity, hypervisor: open.hypervisor, images: try open.images(), journal: workplace.journal,
+            catalogue: workplace.catalogue, time: workplace.time
+        ) { progress.hear($0) }
+        let plan = try await run.plan(request)
+        if dryRun {
+            let report = plan.report(for: open.identity)
+            try output.result(report) { report.text($0) }
+            return .reached
+        }
+        let report = try await run.execute(plan, request)
+        progress.clear()
+        try output.result(report) { report.text($0) }
+        return .reached
+    }
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Quiesce
+import QuiesceKVM
+
+struct Doctor: Verb {
+    static let configuration = CommandConfiguration(abstract: "Every obstacle between this guest and a consistent snapshot, each with its fix.")
+
+    @ParentCommand var parent: Stillpoint
+    @OptionGroup var guest: DomainArgument
+    @OptionGroup var options: SnapshotOptions
+    @OptionGroup var shape: OutputOptions
+    @OptionGroup var general: GeneralOptions
+
+    var output: Output { shape.output }
+
+    func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
+        let workplace = try workplace(general)
+        let open = try await workplace.guest(guest.reference)
+        let request = try options.request(for: open.identity, in: workplace)
+        let facts = try await open.hypervisor.observe(alsoFolders: request.overlayFolders)
+        let plan = MemberPlan(of: facts, for: request)
+        try output.result(PlanReport(plan, schema: "stillpoint.doctor/v1")) { plan.diagnosis($0) }
+        return plan.foreseen
+    }
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Quiesce
+import QuiesceKVM
+
+struct Freeze: Verb {
+    static let configuration = CommandConfiguration(abstract: "Freeze by hand, for a storage snapshot of your own; ends by itself.")
+
+    @ParentCommand var parent: Stillpoint
+    @OptionGroup var guest: DomainArgument
+    @Option(help: "When the guest thaws by itself, 1s to 10m; default 30s.") var lease: Span?
+    @Option(help: "How long to wait for another run on this guest; default not at all.") var wait: Span?
+    @Flag(help: "Print what would be frozen and change nothing.") var dryRun = false
+    @OptionGroup var shape: OutputOptions
+    @OptionGroup var general: GeneralOptions
+
+    var output: Output { shape.output }
+
+    func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
+        let duration = lease?.duration ?? .seconds(30)
+        guard (.seconds(1)...(.seconds(600))).contains(duration) else {
+            throw Failure(.usage, "--lease is 1s to 10m, not \(duration.forPeople)")
+        }
+        let workplace = try workplace(general)
+        try workplace.uri.demandLocal(for: "freeze")
+        let interruption = Interruption()
+        let signals = Signals(interruption)
+        defer { withExtendedLifetime(signals) {} }
+        let open = try await workplace.guest(guest.reference)
+        let lock = dryRun ? nil : try await open.lock(for: "freeze", waiting: wait?.duration ?? .zero)
+        defer { lock?.release() }
+        var request = SnapshotRequest(name: SnapshotName(at: workplace.time.wall))
+        request.registers = false
+        let plan = MemberPlan(of: try await open.hypervisor.observe(alsoFolders: []), for: request)
+        if dryRun {
+            try output.result(PlanReport(plan, schema: "stillpoint.plan/v1")) { plan.text($0) }
+            return plan.foreseen
+        }
+        let report = try await HandFreeze(
+            open.identity, control: open.control(for: .random()), journal: workplace.journal, time: workplace.time,
+            interruption: interruption
+        ).freeze(plan, lease: duration)
+        try output.result(report) { report.text($0) }
+        return .reached
+    }
+}

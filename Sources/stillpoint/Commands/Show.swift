@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Quiesce
+import QuiesceKVM
+
+struct Show: Verb {
+    static let configuration = CommandConfiguration(abstract: "The report of one snapshot, from its manifest.")
+
+    @ParentCommand var parent: Stillpoint
+    @Argument(help: "Name, id or UUID.") var domain: String
+    @Argument(help: "The current one without it.") var name: String?
+    @OptionGroup var shape: OutputOptions
+    @OptionGroup var general: GeneralOptions
+
+    var output: Output { shape.output }
+
+    func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
+        let workplace = try workplace(general)
+        let open = try await workplace.guest(domain)
+        let report = try await workplace.manifest(of: open.identity, name)
+        try output.result(report) { report.text($0) }
+        return .reached
+    }
+}

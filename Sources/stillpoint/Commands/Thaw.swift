@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Quiesce
+import QuiesceKVM
+
+struct Thaw: Verb {
+    static let configuration = CommandConfiguration(abstract: "Thaw what we froze; never waits for a lock.")
+
+    @ParentCommand var parent: Stillpoint
+    @OptionGroup var guest: DomainArgument
+    @Flag(help: "A freeze that is not ours, too.") var foreign = false
+    @OptionGroup var shape: OutputOptions
+    @OptionGroup var general: GeneralOptions
+
+    var output: Output { shape.output }
+
+    func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
+        let workplace = try workplace(general)
+        let interruption = Interruption()
+        let signals = Signals(interruption)
+        defer { withExtendedLifetime(signals) {} }
+        let open = try await workplace.guest(guest.reference)
+        let report = try await HandFreeze(
+            open.identity, control: open.control(for: .random()), journal: workplace.journal, time: workplace.time,
+            interruption: interruption
+        ).thaw(foreign: foreign, agentSaysFrozen: await open.agentSaysFrozen())
+        try output.result(report) { report.text($0) }
+        return .reached
+    }
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Quiesce
+import QuiesceKVM
+
+/// In which shape a result goes to stdout.
+enum Output: Sendable, Hashable {
+    case text, json, jsonStream, env
+
+    func result(_ value: some Encodable, text: (Ink) -> String) throws(Failure) {
+        switch self {
+        case .text, .env: Terminal.write(text(Terminal.ink))
+        case .json: Terminal.write(try JSONText.of(value) + "\n")
+        case .jsonStream: Terminal.write(try JSONText.of(value, pretty: false) + "\n")
+        }
+    }
+
+    /// The last line on stderr is the cause; with JSON the object on stdout carries it as well.
+    func failed(_ failure: Failure) {
+        struct Envelope: Encodable {
+            struct Told: Encodable {
+                var code: Int32
+                var message: String
+                var hint: String?
+            }
+            var schema = "stillpoint.error/v1"
+            var error: Told
+        }
+        let told = Envelope.Told(code: failure.status.rawValue, message: failure.message, hint: failure.hint)
+        if self == .json || self == .jsonStream,
+            let text = try? JSONText.of(Envelope(error: told), pretty: self == .json)
+        {
+            Terminal.write(text + "\n")
+        }
+    }
+}
+
+/// Standard output and error, written whole and at once.
+enum Terminal {
+    static var ink: Ink {
+        isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == nil ? .terminal : .plain
+    }
+
+    static func write(_ text: String) { put(text, on: STDOUT_FILENO) }
+    static func complain(_ text: String) { put(text, on: STDERR_FILENO) }
+
+    private static func put(_ text: String, on descriptor: CInt) {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let written = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if written < 0, errno == EINTR { continue }
+            // Nobody reads it any more: the exit status still tells.
+            guard written > 0 else { return }
+            rest = rest.dropFirst(written)
+        }
+    }
+}

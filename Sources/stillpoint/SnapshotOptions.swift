@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Quiesce
+import QuiesceKVM
+
+/// What `snapshot`, `plan` and `doctor` take to say what is wanted.
+struct SnapshotOptions: ParsableArguments {
+    @OptionGroup var selection: SelectionOptions
+
+    @Option(name: [.customLong("name"), .customLong("snapshotname")], help: "Default YYYYMMDD-HHMMSS.")
+    var name: String?
+
+    @Option(help: "A text kept with the snapshot.")
+    var description: String?
+
+    @Option(help: "application, filesystem or crash: below it the snapshot is undone.")
+    var require: Consistency?
+
+    @Option(help: "Longest window, 2s to 30s; default 5s.")
+    var maxFreeze: Span?
+
+    @Flag(name: .customLong("no-freeze"), help: "Cut a running guest without freezing it: crash-consistent.")
+    var noFreeze = false
+
+    @Flag(name: .customLong("no-hooks"), help: "Do not prepare applications.")
+    var noHooks = false
+
+    @Flag(name: .customLong("no-metadata"), help: "Do not register the snapshot with libvirt.")
+    var noMetadata = false
+
+    @Flag(name: .customLong("no-expedite"), help: "Leave the guest's RCU as it is during the freeze.")
+    var noExpedite = false
+
+    // virsh's words for what is always so here.
+    @Flag(name: .customLong("disk-only"), help: .hidden) var diskOnly = false
+    @Flag(help: .hidden) var atomic = false
+    @Flag(help: .hidden) var quiesce = false
+    @Flag(help: .hidden) var live = false
+
+    func request(for guest: GuestIdentity, in workplace: Workplace) throws(Failure) -> SnapshotRequest {
+        var wanted = SnapshotRequest(name: SnapshotName(at: workplace.time.wall))
+        if let name {
+            guard let chosen = SnapshotName(name) else {
+                throw Failure(
+                    .usage, "'\(name)' cannot be a snapshot's name",
+                    hint: "1 to 128 letters, digits, dots, dashes and underscores, without a leading dot or dash")
+            }
+            wanted.name = chosen
+        }
+        wanted.selection = try selection.selection()
+        wanted.note = description
+        wanted.freezes = !noFreeze
+        wanted.runsHooks = !noHooks && !noFreeze
+        wanted.registers = !noMetadata
+        wanted.expedites = !noExpedite
+        workplace.configure(&wanted, for: guest)
+        if let require {
+            guard require != .none else { throw Failure(.usage, "--require none asks for nothing") }
+            wanted.required = require
+        }
+        if let maxFreeze { wanted.maxFreeze = maxFreeze.duration }
+        guard (.seconds(2)...SnapshotRequest.longestWindow).contains(wanted.maxFreeze) else {
+            throw Failure(.usage, "--max-freeze is 2s to 30s, not \(wanted.maxFreeze.forPeople)")
+        }
+        if noFreeze, let required = wanted.required, required > .crash {
+            throw Failure(.usage, "--no-freeze gives crash consistency, and \(required.rawValue) is required")
+        }
+        return wanted
+    }
+
+    /// What a virsh user may not expect.
+    func remarks(_ plan: MemberPlan, _ request: SnapshotRequest) -> [String] {
+        var remarks: [String] = []
+        if live { remarks.append("--live: the guest runs on anyway; memory is not part of this snapshot") }
+        if case .specs(let specs) = request.selection, specs.allSatisfy({ $0.mode == .external }) {
+            let named = Set(specs.map(\.target))
+            let others = plan.disks.map(\.target).filter { !named.contains($0) }
+            if !others.isEmpty {
+                remarks.append(
+                    "as in virsh, unlisted disks are cut too: \(others.map(\.description).joined(separator: " ")); --disk takes only those named")
+            }
+        }
+        return remarks
+    }
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Glibc
+import Quiesce
+import QuiesceKVM
+
+@main
+struct Stillpoint: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "stillpoint",
+        abstract: "Snapshots of running KVM guests whose consistency is proved, not hoped for.",
+        discussion: """
+            Exit codes: 0 level reached, 10 filesystem only, 11 crash only, 12 required level missed and undone,
+            20 refused, 21 freeze failed, 22 snapshot failed, 24 verification failed, 25 quarantined,
+            30 a guest may still be frozen, 64 usage, 66 no such domain or snapshot, 69 hypervisor unreachable,
+            70 internal error, 75 busy, 77 not permitted, 78 configuration, 129/130/143 interrupted after a clean thaw.
+            """,
+        version: Workplace.version,
+        subcommands: [
+            Doctor.self, Disks.self, Plan.self, Snapshot.self, List.self, Show.self, Current.self, Verify.self,
+            Commit.self, Jobs.self, Freeze.self, Thaw.self, Status.self,
+        ])
+
+    @OptionGroup var general: GeneralOptions
+
+    static func main() async {
+        // A reader that goes away must not end us in the middle of a run.
+        signal(SIGPIPE, SIG_IGN)
+        let arguments = Array(CommandLine.arguments.dropFirst())
+        do {
+            var command = try parseAsRoot(arguments)
+            if var command = command as? any AsyncParsableCommand {
+                try await command.run()
+            } else {
+                try command.run()
+            }
+        } catch let status as ExitCode {
+            Glibc.exit(status.rawValue)
+        } catch {
+            leave(with: error, arguments)
+        }
+    }
+
+    /// What the parser says: help and version on stdout, a usage error on stderr, and with `--json` as one object.
+    private static func leave(with error: any Error, _ arguments: [String]) -> Never {
+        let code = exitCode(for: error)
+        let text = fullMessage(for: error)
+        if code.isSuccess {
+            Terminal.write(text + "\n")
+        } else {
+            if arguments.contains("--json") || arguments.contains("--json-stream") {
+                Output.json.failed(Failure(.usage, message(for: error)))
+            }
+            Terminal.complain(text + "\n")
+        }
+        Glibc.exit(code.rawValue)
+    }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import ArgumentParser
+import Glibc
+import Quiesce
+import QuiesceKVM
+
+/// What every command has in common: it opens the workplace, does one thing, and ends with a published status.
+protocol Verb: AsyncParsableCommand {
+    var parent: Stillpoint { get }
+    var general: GeneralOptions { get }
+    var output: Output { get throws(Failure) }
+    func perform(_ options: GeneralOptions) async throws(Failure) -> ExitStatus
+}
+
+extension Verb {
+    func run() async throws {
+        let options = general.over(parent.general)
+        let status: ExitStatus
+        do throws(Failure) {
+            status = try await perform(options)
+        } catch {
+            (try? output)?.failed(error)
+            if let hint = error.hint { Terminal.complain("  \(hint)\n") }
+            Terminal.complain("stillpoint: \(error.message)\n")
+            throw ExitCode(error.status.rawValue)
+        }
+        if status != .reached { throw ExitCode(status.rawValue) }
+    }
+
+    func workplace(_ options: GeneralOptions) throws(Failure) -> Workplace {
+        try Workplace(options.uri, stateFolder: options.stateDir, configuration: options.config)
+    }
+}

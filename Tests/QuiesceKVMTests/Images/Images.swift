@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Testing
+
+@testable import Quiesce
+@testable import QuiesceKVM
+
+/// Makes images with qemu-img itself, as an administrator would.
+struct Images {
+    let scratch: ScratchFolder
+    let qemuImg: Tool
+
+    init() throws {
+        scratch = try ScratchFolder()
+        qemuImg = try Tool("qemu-img", package: "qemu-utils")
+    }
+
+    @discardableResult
+    func make(_ name: String, format: String = "qcow2", _ options: String...) async throws -> String {
+        let result = try await qemuImg.run(
+            ["create", "-q", "-f", format] + options + ["--", scratch(name), "16M"], deadline: .now + .seconds(60))
+        try #require(result.succeeded, "\(result.reason)")
+        return scratch(name)
+    }
+
+    /// The plan of an overlay; 16 MiB, as all images here.
+    func disk(
+        _ target: String = "vda", base: String, format: String = "qcow2", overlay: String, size: Int64 = 16 << 20
+    ) throws -> MemberPlan.Disk {
+        let layer = ImageLayer(path: base, format: format)
+        return MemberPlan.Disk(
+            target: try #require(DiskTarget(target)), base: layer, overlay: overlay, virtualSizeBytes: size,
+            chain: [layer])
+    }
+
+    /// `body` while a process of QEMU has the image open.
+    func whileOpen(_ image: String, _ body: @escaping @Sendable () async throws -> Void) async throws {
+        let server = try Tool("qemu-nbd", package: "qemu-utils")
+        // Written when the image and its backing files are open; the socket is there before.
+        let ready = scratch("ready")
+        let result = try await server.whileRunning(
+            ["-t", "-f", "qcow2", "-k", scratch("socket"), "--pid-file=\(ready)", image],
+            isReady: { exists(ready) }, deadline: .now + .seconds(60), body)
+        try result.get()
+    }
+}
