@@ -27,7 +27,8 @@ extension Workplace {
         guard let reference else {
             var rows: [ListReport.Row] = []
             var known: [String: OpenGuest?] = [:]
-            for entry in try await ledger.entries(of: nil) where entry.fate == .kept && entry.guest.uri == uri.description {
+            for entry in try await ledger.entries(of: nil)
+            where entry.fate == .kept && entry.guest.uri == uri.description {
                 if known[entry.guest.uuid] == nil {
                     // A guest that is gone has left its snapshots behind: they are still listed.
                     known[entry.guest.uuid] = .some(try? await guest(entry.guest.uuid))

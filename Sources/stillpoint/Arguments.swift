@@ -41,7 +41,9 @@ struct SelectionOptions: ParsableArguments {
     @Option(name: .customLong("exclude"), help: "All but this disk; may be repeated.")
     var excluded: [DiskTarget] = []
 
-    @Option(name: .customLong("diskspec"), help: "virsh's grammar and meaning: T[,snapshot=external|no][,file=PATH]; unlisted disks are included.")
+    @Option(
+        name: .customLong("diskspec"),
+        help: "virsh's grammar and meaning: T[,snapshot=external|no][,file=PATH]; unlisted disks are included.")
     var specs: [String] = []
 
     func selection() throws(Failure) -> Selection {

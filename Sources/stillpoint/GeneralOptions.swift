@@ -7,7 +7,9 @@ import QuiesceKVM
 
 /// Taken before the command, as in virsh, and after it.
 struct GeneralOptions: ParsableArguments {
-    @Option(name: [.short, .customLong("connect")], help: "libvirt URI; default $LIBVIRT_DEFAULT_URI, else qemu:///system for root, qemu:///session for others.")
+    @Option(
+        name: [.short, .customLong("connect")],
+        help: "libvirt URI; default $LIBVIRT_DEFAULT_URI, else qemu:///system for root, qemu:///session for others.")
     var connect: String?
 
     @Option(help: "Folder of journal, catalogue and manifests.")

@@ -46,7 +46,9 @@ final class Progress: Sendable {
         if progress.isPivoted {
             show("\(progress.target) merged")
         } else if isNews || isTerminal {
-            show("merging \(progress.target): \(ByteCount(Int64(clamping: progress.done))) of \(ByteCount(Int64(clamping: progress.total)))")
+            show(
+                "merging \(progress.target): \(ByteCount(Int64(clamping: progress.done))) of \(ByteCount(Int64(clamping: progress.total)))"
+            )
         }
     }
 

@@ -78,7 +78,8 @@ struct SnapshotOptions: ParsableArguments {
             let others = plan.disks.map(\.target).filter { !named.contains($0) }
             if !others.isEmpty {
                 remarks.append(
-                    "as in virsh, unlisted disks are cut too: \(others.map(\.description).joined(separator: " ")); --disk takes only those named")
+                    "as in virsh, unlisted disks are cut too: \(others.map(\.description).joined(separator: " ")); --disk takes only those named"
+                )
             }
         }
         return remarks

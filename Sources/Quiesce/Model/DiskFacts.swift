@@ -89,7 +89,8 @@ public struct DiskFacts: Sendable, Hashable {
                 + " the running definition names \(activeImage?.path ?? "nothing")"
         }
         if let savedImage, savedImage != activeImage?.path {
-            return "\(target): QEMU writes to \(activeImage?.path ?? "nothing"), the saved definition names \(savedImage)"
+            return
+                "\(target): QEMU writes to \(activeImage?.path ?? "nothing"), the saved definition names \(savedImage)"
         }
         return nil
     }

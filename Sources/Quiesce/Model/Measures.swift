@@ -16,7 +16,8 @@ public struct ByteCount: Sendable, Hashable, CustomStringConvertible {
             index += 1
         }
         let tenths = (value * 10).rounded() / 10
-        let text = tenths == tenths.rounded() || tenths >= 100 ? "\(Int64(exactly: tenths.rounded()) ?? bytes)" : "\(tenths)"
+        let text =
+            tenths == tenths.rounded() || tenths >= 100 ? "\(Int64(exactly: tenths.rounded()) ?? bytes)" : "\(tenths)"
         return "\(text) \(units[index])"
     }
 }

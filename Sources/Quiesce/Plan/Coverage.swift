@@ -52,7 +52,8 @@ struct Coverage {
                 findings.append(
                     Finding(
                         .note, "filesystem.uncovered",
-                        "\(filesystem.mountpoint) lies on \(Self.list(filesystem.targets)), which is not part of the snapshot"))
+                        "\(filesystem.mountpoint) lies on \(Self.list(filesystem.targets)), which is not part of the snapshot"
+                    ))
             }
             return
         }
@@ -91,11 +92,13 @@ struct Coverage {
         findings.append(
             Finding(
                 .note, "filesystem.unmapped",
-                "\(filesystem.mountpoint) (\(filesystem.device)) matches no disk of the definition; it is frozen with the others"))
+                "\(filesystem.mountpoint) (\(filesystem.device)) matches no disk of the definition; it is frozen with the others"
+            ))
         if !onChosen, !filesystem.targets.isEmpty {
             guardFindings.append(
                 Finding(
-                    .note, "filesystem.partlyMapped", "only part of \(filesystem.mountpoint)'s disks are known to the host"))
+                    .note, "filesystem.partlyMapped",
+                    "only part of \(filesystem.mountpoint)'s disks are known to the host"))
         }
         sort(filesystem)
     }

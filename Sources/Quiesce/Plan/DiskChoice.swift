@@ -17,7 +17,8 @@ struct DiskChoice {
                 if wish.isExplicit {
                     findings.append(
                         Finding(
-                            .refuses(.refused), "disk.impossible", "\(disk.target) cannot be part of a snapshot: \(obstacle)",
+                            .refuses(.refused), "disk.impossible",
+                            "\(disk.target) cannot be part of a snapshot: \(obstacle)",
                             fix: ["leave it out:   --exclude \(disk.target)"]))
                 }
             } else if case .block(let path) = disk.source, wish.file == nil {
@@ -32,7 +33,9 @@ struct DiskChoice {
         }
         if chosen.isEmpty, findings.isEmpty {
             findings.append(
-                Finding(.refuses(.refused), "disk.none", "\(facts.guest.name) has no disk left to cut: every one is left out"))
+                Finding(
+                    .refuses(.refused), "disk.none",
+                    "\(facts.guest.name) has no disk left to cut: every one is left out"))
         }
     }
 
@@ -56,7 +59,8 @@ struct DiskChoice {
             let list = facts.disks.map(\.target.description).joined(separator: " ")
             findings.append(
                 Finding(
-                    .refuses(.usage), "disk.unknown", "\(facts.guest.name) has no disk \(target)", fix: ["it has: \(list)"]))
+                    .refuses(.usage), "disk.unknown", "\(facts.guest.name) has no disk \(target)",
+                    fix: ["it has: \(list)"]))
         }
         if case .specs(let specs) = selection {
             for spec in specs where spec.mode == .internal {
@@ -106,7 +110,8 @@ struct DiskChoice {
         switch disk.source {
         case .none: return "no medium"
         case .network(let kind): return "network disk (\(kind)): its overlay would be a local file"
-        case .volume(let pool, let name): return "volume \(name) of pool \(pool): only files and block devices are handled"
+        case .volume(let pool, let name):
+            return "volume \(name) of pool \(pool): only files and block devices are handled"
         case .other(let kind): return "source of type \(kind)"
         case .file, .block: return nil
         }

@@ -11,7 +11,8 @@ extension GuestFacts {
         case .paused(let why):
             findings.append(
                 Finding(
-                    .refuses(.refused), "guest.paused", "\(name) is paused (\(why)): its agent cannot answer, and no thaw could reach it",
+                    .refuses(.refused), "guest.paused",
+                    "\(name) is paused (\(why)): its agent cannot answer, and no thaw could reach it",
                     fix: ["virsh resume \(name)"]))
         case .shutOff:
             findings.append(
@@ -65,7 +66,8 @@ extension GuestFacts {
         case .notConnected:
             return weigh(
                 Finding(
-                    .refuses(.refused), "agent.notConnected", "the guest agent of \(name) is not running: nothing can be frozen",
+                    .refuses(.refused), "agent.notConnected",
+                    "the guest agent of \(name) is not running: nothing can be frozen",
                     fix: [
                         "in the guest:   apt install qemu-guest-agent   or   dnf install qemu-guest-agent",
                         "systemctl start qemu-guest-agent", withoutFreeze,
@@ -93,7 +95,10 @@ extension GuestFacts {
             findings.append(
                 Finding(
                     .refuses(.refused), "agent.cannotFreeze", "the guest agent refuses \(missing)",
-                    fix: ["in the guest, /etc/qemu/qemu-ga.conf: drop them from block-rpcs", "systemctl restart qemu-guest-agent"]))
+                    fix: [
+                        "in the guest, /etc/qemu/qemu-ga.conf: drop them from block-rpcs",
+                        "systemctl restart qemu-guest-agent",
+                    ]))
         }
         if !report.canExecute {
             findings.append(
@@ -105,14 +110,17 @@ extension GuestFacts {
                         "systemctl restart qemu-guest-agent",
                     ]))
         } else if report.survey == nil {
-            findings.append(Finding(.note, "agent.noSurvey", "the look inside the guest failed: its volume groups are not known"))
+            findings.append(
+                Finding(.note, "agent.noSurvey", "the look inside the guest failed: its volume groups are not known"))
         }
         if let obstacle = report.survey?.expediteObstacle {
             findings.append(Finding(.note, "freeze.notExpedited", "expedited RCU stays off: \(obstacle)"))
         }
         if findings.isEmpty {
             findings.append(
-                Finding(.fine, "agent.ready", "agent \(report.version) connected, freeze and thaw allowed, nothing frozen now"))
+                Finding(
+                    .fine, "agent.ready",
+                    "agent \(report.version) connected, freeze and thaw allowed, nothing frozen now"))
         }
         return findings
     }
@@ -142,7 +150,8 @@ extension GuestFacts {
             guard depth >= limits.warn else { return nil }
             return Finding(
                 .note, "chain.deep",
-                "\(disk.target)'s chain is \(depth) deep (warned from \(limits.warn), refused at \(limits.refuse))", fix: fix)
+                "\(disk.target)'s chain is \(depth) deep (warned from \(limits.warn), refused at \(limits.refuse))",
+                fix: fix)
         }
     }
 
@@ -156,7 +165,9 @@ extension GuestFacts {
             let wanted = here.reduce(into: Int64(0)) { $0 = $0.addingClamped(Self.overlayReserve($1)) }
             guard let free = freeBytes[folder] else {
                 findings.append(
-                    Finding(.refuses(.refused), "space.unknown", "\(folder) cannot be looked at: is it a folder on this host?"))
+                    Finding(
+                        .refuses(.refused), "space.unknown",
+                        "\(folder) cannot be looked at: is it a folder on this host?"))
                 continue
             }
             let text = "\(ByteCount(wanted)) wanted, \(ByteCount(free)) free in \(folder)"
@@ -205,7 +216,8 @@ extension GuestFacts {
                 findings.append(
                     Finding(
                         .note, "image.template",
-                        "\(disk.target) stands on \(layer.path), also used by \(others.sorted().joined(separator: " ")): nothing is ever merged into it"))
+                        "\(disk.target) stands on \(layer.path), also used by \(others.sorted().joined(separator: " ")): nothing is ever merged into it"
+                    ))
             }
         }
         if relabelsWithAppArmor {
@@ -218,11 +230,14 @@ extension GuestFacts {
         }
         if !isPersistent {
             findings.append(
-                Finding(.note, "guest.transient", "\(name) is transient: its definition, and with it the chain, ends at power-off"))
+                Finding(
+                    .note, "guest.transient",
+                    "\(name) is transient: its definition, and with it the chain, ends at power-off"))
         }
         if request.registers, snapshots.contains(request.name.description) {
             findings.append(
-                Finding(.refuses(.refused), "snapshot.taken", "\(name) has a snapshot named \(request.name) already",
+                Finding(
+                    .refuses(.refused), "snapshot.taken", "\(name) has a snapshot named \(request.name) already",
                     fix: ["choose another with --name"]))
         }
         if request.required == .application {

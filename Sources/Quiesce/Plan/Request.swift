@@ -29,7 +29,8 @@ public struct DiskSpec: Sendable, Hashable {
     public init(_ text: String) throws(Failure) {
         let parts = Self.split(text)
         guard let first = parts.first, let target = DiskTarget(first) else {
-            throw Failure(.usage, "'\(text)' does not begin with a disk such as vda", hint: "--diskspec vdb,snapshot=no")
+            throw Failure(
+                .usage, "'\(text)' does not begin with a disk such as vda", hint: "--diskspec vdb,snapshot=no")
         }
         self.init(target: target)
         for part in parts.dropFirst() {

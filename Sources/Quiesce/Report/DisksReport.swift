@@ -39,7 +39,9 @@ public struct DisksReport: Codable, Sendable {
             Disk(
                 target: disk.target, device: disk.device.rawValue, source: Self.word(disk.source),
                 virtualSizeBytes: disk.virtualSizeBytes,
-                chain: disk.liveChain.map { .init(path: $0.path, format: $0.format, allocatedBytes: allocated[$0.path]) },
+                chain: disk.liveChain.map {
+                    .init(path: $0.path, format: $0.format, allocatedBytes: allocated[$0.path])
+                },
                 filesystems: filesystems.filter { $0.targets.contains(disk.target) }.map {
                     .init(mountpoint: $0.mountpoint, type: $0.type, usedBytes: $0.usedBytes, totalBytes: $0.totalBytes)
                 }, agrees: disk.disagreement == nil)
@@ -52,13 +54,20 @@ public struct DisksReport: Codable, Sendable {
         for disk in disks {
             page.gap()
             let size = disk.virtualSizeBytes.map { "\(ByteCount($0))" } ?? "?"
-            page.rows(ink.bold(disk.target.description.padded(to: 6)), ["\(size)   \(disk.device), \(disk.source)\(disk.agrees ? "" : "   QEMU and libvirt disagree: see doctor")"])
+            page.rows(
+                ink.bold(disk.target.description.padded(to: 6)),
+                [
+                    "\(size)   \(disk.device), \(disk.source)\(disk.agrees ? "" : "   QEMU and libvirt disagree: see doctor")"
+                ])
             for (index, layer) in disk.chain.enumerated() {
                 let taken = layer.allocatedBytes.map { "\(ByteCount($0)) on the host" } ?? ""
                 page.rows("", ["\(index == 0 ? "writes" : "  over") \(layer.path)   \(layer.format)   \(taken)"])
             }
             for mount in disk.filesystems {
-                let use = mount.usedBytes.flatMap { used in mount.totalBytes.map { "\(ByteCount(used)) of \(ByteCount($0)) used" } } ?? ""
+                let use =
+                    mount.usedBytes.flatMap { used in
+                        mount.totalBytes.map { "\(ByteCount(used)) of \(ByteCount($0)) used" }
+                    } ?? ""
                 page.rows("", ["   \(mount.mountpoint)   \(mount.type)   \(use)"])
             }
         }

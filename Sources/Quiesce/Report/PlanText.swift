@@ -21,7 +21,9 @@ extension MemberPlan {
         page.gap()
         var table = Table(rightAligned: [1])
         for disk in disks {
-            table.add([disk.target.description, "\(ByteCount(disk.virtualSizeBytes))", "\(disk.base.path)  →  \(disk.overlay)"])
+            table.add([
+                disk.target.description, "\(ByteCount(disk.virtualSizeBytes))", "\(disk.base.path)  →  \(disk.overlay)",
+            ])
         }
         page.rows("disks", table.rows)
         page.rows("left out", leftOut.map { "\($0.target.description.padded(to: 6)) \($0.reason)" })
@@ -40,7 +42,9 @@ extension MemberPlan {
         var page = Page(label: 6)
         let report = facts.agent.report
         let agent = report.map { "\($0.system.prettyName), agent \($0.version)" } ?? "no agent"
-        page.line(ink.bold("\(guest.name)   \(facts.power.word), \(agent)".padded(to: 48)) + " now: \(now.rawValue), can be: \(Consistency.filesystem.rawValue)")
+        page.line(
+            ink.bold("\(guest.name)   \(facts.power.word), \(agent)".padded(to: 48))
+                + " now: \(now.rawValue), can be: \(Consistency.filesystem.rawValue)")
         page.gap()
         page.findings(findings, ink)
         return page.text
@@ -126,7 +130,9 @@ public struct PlanReport: Codable, Sendable {
         agentVersion = plan.facts.agent.report?.version
         system = plan.facts.agent.report?.system.prettyName
         disks = plan.disks.map {
-            Disk(target: $0.target, base: $0.base, overlay: $0.overlay, virtualSizeBytes: $0.virtualSizeBytes, depth: $0.chain.count)
+            Disk(
+                target: $0.target, base: $0.base, overlay: $0.overlay, virtualSizeBytes: $0.virtualSizeBytes,
+                depth: $0.chain.count)
         }
         excluded = plan.leftOut.map { .init(target: $0.target, reason: $0.reason) }
         freeze = plan.frozen.map(\.mountpoint)

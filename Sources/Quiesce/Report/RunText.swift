@@ -58,7 +58,8 @@ extension RunReport {
     private static func frozen(_ freeze: MemberReport.Freeze) -> String {
         let counts = freeze.guestReported
         let told = "\(counts.frozen.map(String.init) ?? "?") frozen, \(counts.thawed.map(String.init) ?? "?") thawed*"
-        let synced = freeze.notFreezable.isEmpty ? "" : "   synced only: " + freeze.notFreezable.joined(separator: "   ")
+        let synced =
+            freeze.notFreezable.isEmpty ? "" : "   synced only: " + freeze.notFreezable.joined(separator: "   ")
         return freeze.mountpoints.joined(separator: "   ") + synced + "     " + told
     }
 }
@@ -78,7 +79,8 @@ private struct Timeline {
         }
         let parts = member.phases.filter { window.contains($0.name) && $0.status != .skipped }
         if let start = parts.map(\.startMs).min(), let freeze = member.freeze {
-            let detail = parts.map { "\(Self.failed($0))\($0.name.rawValue) \($0.tookMs)" }.joined(separator: " + ") + " ms"
+            let detail =
+                parts.map { "\(Self.failed($0))\($0.name.rawValue) \($0.tookMs)" }.joined(separator: " + ") + " ms"
             bars.append(("window", start, freeze.windowMs, detail, true))
         } else if let cut = parts.first {
             bars.append(("cut", cut.startMs, cut.tookMs, Self.failed(cut) + (cut.detail ?? ""), true))
@@ -93,7 +95,8 @@ private struct Timeline {
             let from = (bar.start - begin) * Self.width / span
             let length = max(1, min(Self.width - from, bar.took * Self.width / span))
             let drawing =
-                String(repeating: " ", count: Int(clamping: from)) + String(repeating: "█", count: Int(clamping: length))
+                String(repeating: " ", count: Int(clamping: from))
+                + String(repeating: "█", count: Int(clamping: length))
             let time = Duration.milliseconds(bar.took).forPeople.padded(to: 9, before: true)
             return "  " + bar.name.padded(to: 11) + (bar.isBold ? ink.bold(time) : time) + "   "
                 + drawing.padded(to: Int(Self.width) + 2) + bar.detail

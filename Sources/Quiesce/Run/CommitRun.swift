@@ -40,7 +40,9 @@ public struct CommitRun: Sendable {
         var snapshots: [(CatalogueEntry, MemberReport.Snapshot)] = []
         for entry in kept {
             let report = try await catalogue.manifest(of: entry.run)
-            guard let snapshot = report.members.first(where: { $0.domain.uuid == guest.uuid })?.snapshot else { continue }
+            guard let snapshot = report.members.first(where: { $0.domain.uuid == guest.uuid })?.snapshot else {
+                continue
+            }
             snapshots.append((entry, snapshot))
         }
         return try CommitPlan(facts, snapshots, request)
@@ -89,7 +91,8 @@ public struct CommitPlan: Sendable {
     ) throws(Failure) {
         let name = facts.guest.name
         guard case .running = facts.power else {
-            throw Failure(.refused, "\(name) does not run: its overlays are merged while it does", hint: "virsh start \(name)")
+            throw Failure(
+                .refused, "\(name) does not run: its overlays are merged while it does", hint: "virsh start \(name)")
         }
         if let finding = facts.graphFindings.first {
             throw Failure(.quarantined, finding.text, hint: finding.fix.first)
@@ -109,7 +112,9 @@ public struct CommitPlan: Sendable {
             let base = disk.liveChain[depth]
             if let others = facts.sharedImages[base.path] {
                 throw Failure(
-                    .refused, "\(disk.target) stands on \(base.path), which \(others.sorted().joined(separator: " ")) uses too: merging would change it under them")
+                    .refused,
+                    "\(disk.target) stands on \(base.path), which \(others.sorted().joined(separator: " ")) uses too: merging would change it under them"
+                )
             }
             merges.append(Merge(target: disk.target, top: top.path, base: base.path))
             merged += disk.liveChain.prefix(depth).map(\.path)
@@ -117,7 +122,8 @@ public struct CommitPlan: Sendable {
         let gone = Set(merged)
         let left = Set(facts.disks.flatMap { $0.liveChain.map(\.path) }).subtracting(gone)
         finished = snapshots.filter { _, snapshot in
-            snapshot.disks.contains { gone.contains($0.overlay) } && !snapshot.disks.contains { left.contains($0.overlay) }
+            snapshot.disks.contains { gone.contains($0.overlay) }
+                && !snapshot.disks.contains { left.contains($0.overlay) }
         }.map(\.0)
         registered = Set(facts.snapshots)
         title = finished.map(\.name).joined(separator: " ")
@@ -137,7 +143,9 @@ public struct CommitPlan: Sendable {
             guard !chosen.isEmpty else { throw Failure(.noSuchThing, "\(name) has no overlay to merge") }
             return chosen.reduce(into: [:]) { $0[$1.target] = Self.bottom($1, facts) }
         }
-        let found = request.name.map { wish in snapshots.last { $0.0.name == wish } } ?? snapshots.max { $0.0.createdAt < $1.0.createdAt }
+        let found =
+            request.name.map { wish in snapshots.last { $0.0.name == wish } }
+            ?? snapshots.max { $0.0.createdAt < $1.0.createdAt }
         guard let (entry, snapshot) = found else {
             throw Failure(
                 .noSuchThing, "\(name) has no snapshot\(request.name.map { " named \($0)" } ?? "") to commit",

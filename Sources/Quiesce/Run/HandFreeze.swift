@@ -26,7 +26,8 @@ public struct HandFreeze: Sendable {
         }
         guard plan.facts.agent.report?.canExecute == true else {
             throw Failure(
-                .refused, "\(guest.name) does not allow guest-exec, so nothing inside it could end the freeze by itself",
+                .refused,
+                "\(guest.name) does not allow guest-exec, so nothing inside it could end the freeze by itself",
                 hint: "take the snapshot here instead:   stillpoint snapshot \(guest.name)")
         }
         let run = RunID.random()
@@ -54,7 +55,8 @@ public struct HandFreeze: Sendable {
             cause = error.cause
         }
         guard let frozen, frozen == mountpoints.count, interruption.status == nil else {
-            throw await undo(run, because: cause ?? "\(frozen ?? 0) filesystems frozen of \(mountpoints.count) expected")
+            throw await undo(
+                run, because: cause ?? "\(frozen ?? 0) filesystems frozen of \(mountpoints.count) expected")
         }
         return FreezeReport(domain: guest, mountpoints: mountpoints, frozen: frozen, until: until)
     }

@@ -30,21 +30,27 @@ struct Judgement {
         if frozen < expected {
             verdict.lower(to: .crash, because: "\(frozen) filesystems frozen of \(expected) expected")
         } else if frozen > expected {
-            verdict.lower(to: .crash, because: "\(frozen) filesystems frozen, but \(expected) expected: the plan does not fit the guest")
+            verdict.lower(
+                to: .crash,
+                because: "\(frozen) filesystems frozen, but \(expected) expected: the plan does not fit the guest")
         }
         if thawed < frozen {
             verdict.lower(
-                to: .crash, because: "\(frozen) filesystems frozen, only \(thawed) thawed: something thawed the rest inside the window")
+                to: .crash,
+                because:
+                    "\(frozen) filesystems frozen, only \(thawed) thawed: something thawed the rest inside the window")
         } else if thawed > frozen {
             verdict.lower(
-                to: .crash, because: "\(frozen) filesystems frozen, but \(thawed) thawed: another's freeze was undone too")
+                to: .crash,
+                because: "\(frozen) filesystems frozen, but \(thawed) thawed: another's freeze was undone too")
         }
     }
 
     private func judgeTimes(_ verdict: inout Verdict) {
         if window.length > plan.maxFreeze {
             verdict.lower(
-                to: .crash, because: "the window took \(window.length.forPeople), and \(plan.maxFreeze.forPeople) was allowed")
+                to: .crash,
+                because: "the window took \(window.length.forPeople), and \(plan.maxFreeze.forPeople) was allowed")
         }
         if let done = window.cutDone, let sent = window.thawSent, done > sent {
             verdict.lower(to: .crash, because: "the cut ended after the thaw was sent")

@@ -16,7 +16,8 @@ extension SnapshotRun {
         }
         switch window.cut {
         case .notSent: record.add(.cut, .skipped, from: frozen, to: frozen)
-        case .done: record.add(.cut, .ok, from: frozen, to: window.cutDone ?? window.closed, "\(plan.disks.count) disks")
+        case .done:
+            record.add(.cut, .ok, from: frozen, to: window.cutDone ?? window.closed, "\(plan.disks.count) disks")
         case .failed(let failure):
             record.add(.cut, .failed, from: frozen, to: window.cutDone ?? window.closed, failure.message)
         }
@@ -39,19 +40,23 @@ extension SnapshotRun {
         case .notSent:
             await note(&record, cut: false, thawed: true)
             if let failure = window.freezeFailure, failure.kind == .alreadyFrozen {
-                throw Failure(.refused, "\(plan.guest.name) was frozen by somebody else meanwhile; that freeze was left alone")
+                throw Failure(
+                    .refused, "\(plan.guest.name) was frozen by somebody else meanwhile; that freeze was left alone")
             }
             if let failure = window.freezeFailure {
                 throw Failure(.freezeFailed, "\(plan.guest.name) could not be frozen: \(failure.cause); it is thawed")
             }
-            throw Failure(interruption.status ?? .freezeFailed, "stopped inside the window; \(plan.guest.name) is thawed")
+            throw Failure(
+                interruption.status ?? .freezeFailed, "stopped inside the window; \(plan.guest.name) is thawed")
         case .done:
             record.isCut = true
         case .failed(let failure):
             record.isCut = try await hasMoved(after: failure)
             if !record.isCut {
                 await note(&record, cut: false, thawed: true)
-                throw Failure(failure.status == .quarantined ? .quarantined : .snapshotFailed, "\(failure.message); \(plan.guest.name) is thawed", hint: failure.hint)
+                throw Failure(
+                    failure.status == .quarantined ? .quarantined : .snapshotFailed,
+                    "\(failure.message); \(plan.guest.name) is thawed", hint: failure.hint)
             }
             record.verdict.reasons.append("libvirt reported an error, but the disks had switched: \(failure.message)")
         }
@@ -65,11 +70,13 @@ extension SnapshotRun {
                 .quarantined, "\(failure.message); now \(quarrel)",
                 hint: "leave \(plan.guest.name) running and see   stillpoint doctor \(plan.guest.name)")
         }
-        let active = Dictionary(disks.map { ($0.target, $0.activeImage?.path) }, uniquingKeysWith: { first, _ in first })
+        let active = Dictionary(
+            disks.map { ($0.target, $0.activeImage?.path) }, uniquingKeysWith: { first, _ in first })
         let moved = plan.disks.filter { active[$0.target] == $0.overlay }
         if moved.isEmpty { return false }
         guard moved.count == plan.disks.count else {
-            throw Failure(.quarantined, "only \(moved.map(\.target.description).joined(separator: " ")) switched to the overlays")
+            throw Failure(
+                .quarantined, "only \(moved.map(\.target.description).joined(separator: " ")) switched to the overlays")
         }
         return true
     }
@@ -133,13 +140,16 @@ extension SnapshotRun {
         if record.chain.result == .failed {
             record.verdict.lower(to: .none, because: record.chain.detail)
         }
-        if let asked = interruption.status { throw Failure(asked, "interrupted after the cut; the snapshot is taken back") }
+        if let asked = interruption.status {
+            throw Failure(asked, "interrupted after the cut; the snapshot is taken back")
+        }
         if record.chain.result == .failed { record.status = .quarantined; return }
         let reached = record.verdict.consistency
         if let required = request.required, reached < required {
             throw Failure(
                 .requiredLevelMissed,
-                "\(plan.guest.name) reached \(reached.rawValue), and \(required.rawValue) was required: \(record.verdict.reasons.first ?? "")")
+                "\(plan.guest.name) reached \(reached.rawValue), and \(required.rawValue) was required: \(record.verdict.reasons.first ?? "")"
+            )
         }
         if record.filesystem.result == .failed {
             record.status = .verificationFailed

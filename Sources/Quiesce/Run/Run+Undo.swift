@@ -25,7 +25,8 @@ extension SnapshotRun {
         let start = ports.time.now
         do throws(Failure) {
             let merges = plan.disks.map { Merge(target: $0.target, top: $0.overlay, base: $0.base.path) }
-            try await ports.journal.record(.merging(targets: merges.map(\.target.description)), of: run, at: ports.time.wall)
+            try await ports.journal.record(
+                .merging(targets: merges.map(\.target.description)), of: run, at: ports.time.wall)
             try await ports.hypervisor.merge(merges, options: MergeOptions()) { [tell] in tell(.merging($0)) }
             let overlays = plan.disks.map(\.overlay)
             try await ports.journal.record(.removing(files: overlays), of: run, at: ports.time.wall)
@@ -47,7 +48,8 @@ extension SnapshotRun {
         let overlays = plan.disks.map(\.overlay)
         do throws(Failure) {
             let disks = try await ports.hypervisor.disks()
-            let used = Set(disks.flatMap { ($0.qemuChain ?? $0.liveChain).map(\.path) } + disks.compactMap(\.savedImage))
+            let used = Set(
+                disks.flatMap { ($0.qemuChain ?? $0.liveChain).map(\.path) } + disks.compactMap(\.savedImage))
             guard used.isDisjoint(with: overlays) else { return }
             await ports.images.discard(overlays)
         } catch {

@@ -60,7 +60,10 @@ public struct Verification: Sendable {
                 let paths = live.liveChain.map(\.path)
                 guard let overlay = paths.firstIndex(of: disk.overlay),
                     Array(paths.dropFirst(overlay + 1)) == disk.chain.map(\.path)
-                else { return Check(.failed, "\(disk.target)'s chain no longer holds \(disk.overlay) on \(disk.frozenImage)") }
+                else {
+                    return Check(
+                        .failed, "\(disk.target)'s chain no longer holds \(disk.overlay) on \(disk.frozenImage)")
+                }
             }
             return Check(.ok, "\(disks.count) disks, QEMU and both definitions agree")
         } catch {
@@ -82,7 +85,8 @@ public struct Verification: Sendable {
         }
         let unfrozen = proofs.filter { $0.frozen == false && !expectFrozen.isDisjoint(with: $0.targets) }
         if let one = unfrozen.first {
-            return Check(.failed, "\(one.place) (\(one.kind)) was not frozen when the cut was made: \(one.check.detail)")
+            return Check(
+                .failed, "\(one.place) (\(one.kind)) was not frozen when the cut was made: \(one.check.detail)")
         }
         let looked = proofs.filter { $0.check.result == .ok }
         let blind = proofs.filter { $0.check.result == .notChecked }

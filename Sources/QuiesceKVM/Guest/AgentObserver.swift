@@ -38,7 +38,8 @@ struct AgentObserver: Sendable {
         // Frozen, it answers nothing else, and says of everything else that it is disabled.
         guard status == .thawed else {
             return AgentReport(
-                version: version, system: GuestSystem(id: "", prettyName: "unknown"), filesystems: [], freezeState: status)
+                version: version, system: GuestSystem(id: "", prettyName: "unknown"), filesystems: [],
+                freezeState: status)
         }
         let missing = Self.wanted.filter { !info.allows($0) }
         var system = GuestSystem(id: "", prettyName: "unknown system")
@@ -70,7 +71,8 @@ struct AgentObserver: Sendable {
     ) throws(AgentError) -> Filesystem {
         // Mount points are printed and sent back for the freeze: one that hides something is not to be had.
         for text in [told.name, told.mountpoint, told.type] where text != text.printable() {
-            throw AgentError(.malformedReply("a filesystem's name holds control characters"), command: "guest-get-fsinfo")
+            throw AgentError(
+                .malformedReply("a filesystem's name holds control characters"), command: "guest-get-fsinfo")
         }
         let targets = told.disks.map { disks.target(of: $0) }
         return Filesystem(

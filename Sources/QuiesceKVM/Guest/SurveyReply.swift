@@ -10,7 +10,9 @@ struct SurveyReply {
 
     /// nil when the answer is not whole.
     init?(_ text: String, _ disks: DiskMap) {
-        let lines = text.split(separator: "\n", maxSplits: 4096).map { $0.split(separator: " ", omittingEmptySubsequences: true).map(String.init) }
+        let lines = text.split(separator: "\n", maxSplits: 4096).map {
+            $0.split(separator: " ", omittingEmptySubsequences: true).map(String.init)
+        }
         guard lines.last == ["end"] else { return nil }
         var targets: [String: DiskTarget] = [:]
         var below: [String: Set<String>] = [:]
@@ -36,7 +38,9 @@ struct SurveyReply {
             }
         }
         survey.volumeGroups = groups.sorted { $0.key < $1.key }.map { id, group in
-            let found = group.devices.reduce(into: Set<DiskTarget>()) { $0.formUnion(Self.disks(under: $1, below, targets)) }
+            let found = group.devices.reduce(into: Set<DiskTarget>()) {
+                $0.formUnion(Self.disks(under: $1, below, targets))
+            }
             return .init(name: (group.name ?? id).printable(limit: 128), targets: found)
         }.filter { !$0.targets.isEmpty }
         if rcuNormal {

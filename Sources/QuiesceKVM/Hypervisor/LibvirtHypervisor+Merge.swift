@@ -55,14 +55,16 @@ extension LibvirtHypervisor {
         }
         for await _ in news.stream {
             if options.interruption?.status != nil {
-                throw Failure(options.interruption?.status ?? .interrupted, "stopped; the overlays stay and nothing is lost")
+                throw Failure(
+                    options.interruption?.status ?? .interrupted, "stopped; the overlays stay and nothing is lost")
             }
             try await pivotWhatIsReady(&open, progress)
             if open.isEmpty { return }
             if let limit = options.limit, begin.duration(to: .now) > limit {
                 let names = open.keys.sorted().joined(separator: " ")
                 throw Failure(
-                    .busy, "\(names): the guest wrote faster than \(limit.forPeople) allowed to copy; the overlays stay",
+                    .busy,
+                    "\(names): the guest wrote faster than \(limit.forPeople) allowed to copy; the overlays stay",
                     hint: "try again at a quieter time, or with a longer --timeout")
             }
         }
@@ -82,7 +84,9 @@ extension LibvirtHypervisor {
             }
             progress(MergeProgress(target: disk.target, done: job.current, total: job.end, isPivoted: false))
             // cur == end comes before ready: pivoting then fails with "not ready for pivot yet".
-            guard definition.disks.first(where: { $0.facts.target == disk.target })?.hasReadyMirror == true else { continue }
+            guard definition.disks.first(where: { $0.facts.target == disk.target })?.hasReadyMirror == true else {
+                continue
+            }
             try await guest.run("switch \(target) back to \(disk.base)") { domain throws(LibvirtError) in
                 try domain.blockJobAbort(target, .pivot)
             }

@@ -2,6 +2,7 @@
 
 import Libvirt
 import Quiesce
+import SystemPackage
 
 /// libvirt's QEMU driver behind the product's port.
 struct LibvirtHypervisor: Hypervisor {
@@ -16,7 +17,7 @@ struct LibvirtHypervisor: Hypervisor {
         let definition = try DomainDefinition(xml: look.live)
         let disks = try await self.disks(definition, look)
         let identity = GuestIdentity(name: guest.domain.name, uuid: guest.domain.uuid, uri: guest.uri)
-        let folders = Set(disks.compactMap { $0.activeImage.map { split($0.path).folder } } + extra)
+        let folders = Set(disks.compactMap { $0.activeImage.map { FilePath($0.path).removingLastComponent().string } } + extra)
         return GuestFacts(
             guest: identity,
             versions: Versions(stillpoint: version, libvirt: look.libvirtVersion, qemu: look.qemuVersion),
@@ -39,7 +40,8 @@ struct LibvirtHypervisor: Hypervisor {
         let saved = try look.saved.map { xml throws(Failure) in try DomainDefinition(xml: xml) }
         let graph = try look.graph.map { reply throws(Failure) in try BlockGraph(reply: reply) }
         let savedImages = Dictionary(
-            (saved?.disks ?? []).map { ($0.facts.target, $0.facts.activeImage?.path) }, uniquingKeysWith: { first, _ in first })
+            (saved?.disks ?? []).map { ($0.facts.target, $0.facts.activeImage?.path) },
+            uniquingKeysWith: { first, _ in first })
         return definition.disks.map { disk in
             var facts = disk.facts
             facts.savedImage = savedImages[facts.target] ?? nil

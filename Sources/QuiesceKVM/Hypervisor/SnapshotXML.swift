@@ -29,7 +29,8 @@ enum SnapshotXML {
         snapshot.addChild(element("memory", ["snapshot": "no"]))
         snapshot.addChild(disks(registration.disks, leaving: registration.others))
         do {
-            let definition = try XMLDocument(xmlString: registration.definition, options: [.nodeLoadExternalEntitiesNever])
+            let definition = try XMLDocument(
+                xmlString: registration.definition, options: [.nodeLoadExternalEntitiesNever])
             guard let domain = definition.rootElement()?.copy() as? XMLElement else {
                 throw Failure(.internalError, "the saved definition has no root element")
             }

@@ -20,6 +20,9 @@ struct Qcow2Header: Sendable, Hashable {
         case damaged
     }
 
+    /// Or the beginning of one: `qemu-img create` names the backing file last, and the size not long before.
+    var isOverlay: Bool { backing != nil || virtualSizeBytes == 0 }
+
     /// Nil if the file is no qcow2 image.
     init?(of file: OpenFile) throws(Problem) {
         let fixed: [UInt8]

@@ -47,7 +47,7 @@ public struct QemuImages: ImageStore {
             // A leftover costs a name, a wrong unlink costs a disk: whatever is not plainly an idle overlay stays.
             guard let folder = try? Folder(place), let file = try? folder.open(name, O_RDONLY),
                 let status = try? file.status(), status.type == .regular,
-                status.size == 0 || (try? Qcow2Header(of: file))??.backing != nil,
+                status.size == 0 || (try? Qcow2Header(of: file))?.isOverlay == true,
                 (try? file.isOpenInQEMU()) == false
             else { continue }
             try? folder.unlink(name)
@@ -88,6 +88,13 @@ public struct QemuImages: ImageStore {
         if status.f_files > 0, status.f_favail == 0 { return 0 }
         let (bytes, overflow) = UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize))
         return overflow ? .max : Int64(clamping: bytes)
+    }
+
+    /// Bytes that an image takes on the host's disk: for an overlay, its growth.
+    public static func allocatedBytes(of image: String) throws(Failure) -> Int64 {
+        try explaining("cannot look at \(image)", else: .noSuchThing) { () throws(Errno) in
+            try Stat(FilePath(image)).sizeAllocated
+        }
     }
 
     /// At most four at once: more only queue at the disk.

@@ -17,11 +17,6 @@ public struct Ledger: Sendable {
         self.state = state
         let path = state.folder.path(of: Self.file)
         self.path = path
-        try explaining("cannot make \(path)", else: .internalError) { () throws(Errno) in
-            // SQLite would make it readable for all; its -wal and -shm take the mode over.
-            _ = try state.folder.open(Self.file, O_RDWR | O_CREAT, mode: 0o600)
-            try state.folder.sync()
-        }
         var settings = GRDB.Configuration()
         settings.busyMode = .timeout(5)
         settings.journalMode = .wal
@@ -29,6 +24,7 @@ public struct Ledger: Sendable {
         settings.label = "stillpoint"
         do {
             database = try state.folder.whileLocked {
+                try state.folder.makeFile(Self.file)
                 let queue = try DatabaseQueue(path: path, configuration: settings)
                 // GRDB sets NORMAL with the WAL, which may lose the last commits in a power cut.
                 try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
@@ -40,6 +36,8 @@ public struct Ledger: Sendable {
             }
         } catch let error as Failure {
             throw error
+        } catch let error as Errno {
+            throw Failure(error, "cannot make \(path)", else: .internalError)
         } catch {
             throw Failure(database: error, path)
         }
@@ -90,10 +88,21 @@ extension Failure {
 }
 
 extension Folder {
-    /// Two processes that both find a new database would otherwise both build it.
+    /// SQLite would make it readable for all; its -wal and -shm take the mode over. One that is there is not opened:
+    /// closing it would drop the locks that SQLite holds on it in this process.
+    fileprivate func makeFile(_ name: String) throws(Errno) {
+        guard try status(of: name) == nil else { return }
+        _ = try open(name, O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
+        try sync()
+    }
+
+    /// Two processes that both find a new database would otherwise both build it. Waits up to 5 s.
     fileprivate func whileLocked<Value>(_ body: () throws -> Value) throws -> Value {
         let key = try open(".", O_RDONLY | O_DIRECTORY)
-        try posix { flock(key.descriptor, LOCK_EX) }
-        return try body()
+        for _ in 0..<250 {
+            if try key.lock(LOCK_EX) { return try body() }
+            usleep(20_000)
+        }
+        throw Failure(.busy, "\(path): another stillpoint is opening it and does not finish", hint: "fuser -v \(path)")
     }
 }

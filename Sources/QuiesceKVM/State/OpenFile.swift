@@ -42,6 +42,14 @@ final class OpenFile: Sendable {
     }
 
     func sync() throws(Errno) { try posix { fsync(descriptor) } }
+
+    /// flock(2), without waiting; false if another holds it.
+    ///
+    /// - Parameter kind: `LOCK_EX` or `LOCK_SH`.
+    func lock(_ kind: CInt) throws(Errno) -> Bool {
+        do throws(Errno) { try posix { flock(descriptor, kind | LOCK_NB) } } catch .wouldBlock { return false }
+        return true
+    }
 }
 
 /// A file whatever its name: device and inode.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Libvirt
+
 /// Reads the filesystems on the frozen images of one snapshot, and checks them without changing a byte of them.
 ///
 /// Images are opened by QEMU, read-only and with its locking on; no filesystem of a guest is ever mounted on the host.
@@ -36,30 +38,42 @@ public struct ImageCheck: Sendable {
         depth: Depth, deadline: ContinuousClock.Instant,
         progress: @escaping @Sendable (Progress) -> Void = { _ in }
     ) async throws(ImageCheckError) -> [FilesystemFinding] {
+        let images = images
+        let (disks, unread) = try await BlockingLane(label: "stillpoint.images").run {
+            () throws(ImageCheckError) in try Self.open(images)
+        }
+        guard !disks.isEmpty else { return unread }
+        progress(.reading(images: disks.count))
+        let found = try await WorkFolder.with(in: scratch) { folder throws(ImageCheckError) in
+            do throws(StorageDaemonError) {
+                return try await read(disks, depth, in: folder, deadline, progress)
+            } catch {
+                switch error {
+                case .cancelled: throw .cancelled
+                case .notAvailable(let reason): return disks.map { .notRead($0.image, reason) }
+                }
+            }
+        }
+        // The locks end here, not after their last use.
+        return withExtendedLifetime(disks) { found + unread }
+    }
+
+    private static func open(
+        _ images: [FrozenImage]
+    ) throws(ImageCheckError) -> (disks: [FrozenDisk], unread: [FilesystemFinding]) {
         var disks: [FrozenDisk] = []
         var unread: [FilesystemFinding] = []
         for image in images {
             do {
-                disks.append(FrozenDisk(image: image, chain: try ImageChain(of: image)))
-            } catch {
-                unread.append(.notRead(image, error.reason))
-            }
-        }
-        guard !disks.isEmpty else { return unread }
-        progress(.reading(images: disks.count))
-        let readable = disks
-        let found = try await WorkFolder.with(in: scratch) { folder throws(ImageCheckError) in
-            do throws(StorageDaemonError) {
-                return try await read(readable, depth, in: folder, deadline, progress)
+                disks.append(try FrozenDisk(image))
             } catch {
                 switch error {
-                case .cancelled: throw .cancelled
-                case .imageLocked(let words): throw .imageInUse(among: readable, words)
-                case .notAvailable(let reason): return readable.map { .notRead($0.image, reason) }
+                case .inUse(let path): throw .imageInUse(image: path, holder: ImageHolder.writer(of: path))
+                case .unreadable(let reason): unread.append(.notRead(image, reason))
                 }
             }
         }
-        return found + unread
+        return (disks, unread)
     }
 
     private func read(
@@ -86,27 +100,9 @@ public struct ImageCheck: Sendable {
     }
 }
 
-/// A frozen image that can be opened.
-struct FrozenDisk: Sendable {
-    let image: FrozenImage
-    let chain: ImageChain
-}
-
 extension FilesystemFinding {
     fileprivate static func notRead(_ image: FrozenImage, _ reason: String) -> FilesystemFinding {
         FilesystemFinding(
             place: image.target, targets: [image.target], kind: "unknown", result: .notChecked, detail: reason)
-    }
-}
-
-extension ImageCheckError {
-    /// Finds the image that QEMU was refused, and who holds it.
-    fileprivate static func imageInUse(among disks: [FrozenDisk], _ words: String) -> ImageCheckError {
-        for layer in disks.flatMap(\.chain.layers) {
-            if let holder = ImageHolder.writer(of: layer.path) { return .imageInUse(image: layer.path, holder: holder) }
-        }
-        // "Is another process using the image [PATH]?"
-        let named = words.split(separator: "[").last?.split(separator: "]").first.map(String.init)
-        return .imageInUse(image: named ?? words, holder: nil)
     }
 }

@@ -2,7 +2,7 @@
 
 /// Why there are no findings at all. What concerns one place is a finding that says `notChecked`.
 public enum ImageCheckError: Error, Hashable, CustomStringConvertible {
-    /// QEMU's image locking refused: someone writes to the image, a commit for example. `holder` is the name and id of
+    /// Someone writes to the image, says QEMU's image locking: a commit, for example. `holder` is the name and id of
     /// the process where it could be found.
     case imageInUse(image: String, holder: String?)
     /// The scratch folder takes no work folder.

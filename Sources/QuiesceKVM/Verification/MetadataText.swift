@@ -45,24 +45,20 @@ struct MetadataText {
         var count = 0
         while let token = tokens.next() {
             count += 1
-            guard count <= valueLimit, let inner = stack.last else { return nil }
+            guard count <= valueLimit else { return nil }
             switch token {
             case .mark(UInt8(ascii: "}")):
-                stack.removeLast()
-                guard let outer = stack.indices.last, stack[outer].section.values[inner.name] == nil else { return nil }
-                stack[outer].section.values[inner.name] = .section(inner.section)
+                guard stack.count > 1, let inner = stack.popLast(), stack.add(.section(inner.section), inner.name)
+                else { return nil }
             case .word(let name):
-                let top = stack.count - 1
                 switch tokens.next() {
                 case .mark(UInt8(ascii: "{")):
                     guard stack.count < depthLimit else { return nil }
                     stack.append((name, Section()))
                 case .mark(UInt8(ascii: "=")):
-                    guard inner.section.values[name] == nil, let value = tokens.value(limit: valueLimit - count) else {
-                        return nil
-                    }
+                    guard let value = tokens.value(limit: valueLimit - count) else { return nil }
                     if case .list(let items) = value { count += items.count }
-                    stack[top].section.values[name] = value
+                    guard stack.add(value, name) else { return nil }
                 default: return nil
                 }
             default: return nil
@@ -70,6 +66,15 @@ struct MetadataText {
         }
         guard !tokens.isBroken, stack.count == 1, let root = stack.first else { return nil }
         return root.section
+    }
+}
+
+extension [(name: String, section: MetadataText.Section)] {
+    /// Adds a value to the innermost section, in place; false if it has one of that name.
+    fileprivate mutating func add(_ value: MetadataText.Value, _ name: String) -> Bool {
+        guard let last = indices.last, self[last].section.values[name] == nil else { return false }
+        self[last].section.values[name] = value
+        return true
     }
 }
 

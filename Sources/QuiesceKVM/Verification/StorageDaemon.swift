@@ -34,12 +34,8 @@ struct StorageDaemon: Sendable {
             result = try await tool.whileRunning(
                 graph.arguments + ["--pidfile", ready], isReady: { access(ready, F_OK) == 0 }, deadline: deadline, body)
         } catch {
-            switch error {
-            case .cancelled: throw .cancelled
-            case .failedToStart(_, let reason) where reason.contains("Is another process using the image"):
-                throw .imageLocked(reason)
-            default: throw .notAvailable("\(error)")
-            }
+            if case .cancelled = error { throw .cancelled }
+            throw .notAvailable("\(error)")
         }
         return try result.get()
     }
@@ -48,7 +44,5 @@ struct StorageDaemon: Sendable {
 enum StorageDaemonError: Error {
     /// Images cannot be read on this host, or not now.
     case notAvailable(String)
-    /// In QEMU's words, which name the image.
-    case imageLocked(String)
     case cancelled
 }

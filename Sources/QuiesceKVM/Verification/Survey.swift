@@ -66,7 +66,7 @@ struct Survey {
         }
         let groups = newest.values.sorted { ($0.name, $0.id) < ($1.name, $1.id) }
         for logical in groups.flatMap({ $0.logicalVolumes(on: present, disks: disks) }) {
-            let carriers = logical.carriers.sorted().map { targets[$0] }
+            let carriers = targets.indices.filter(logical.carriers.contains).map { targets[$0] }
             switch logical.volume {
             case .success(let volume): places.append(Place(name: logical.place, targets: carriers, volume: volume))
             case .failure(let failure): close(logical.place, carriers, "unknown", failure.reason)

@@ -18,6 +18,8 @@ struct VolumeGroup {
     let name: String
     /// Counts the changes; the highest is the newest.
     let sequence: Int64
+    /// UUIDs of its physical volumes, by the names that segments use for them.
+    let members: [String: String]
     private let section: MetadataText.Section
 
     /// Nil if a field that everything hangs on is missing or has no legal form.
@@ -29,12 +31,8 @@ struct VolumeGroup {
         self.name = name
         self.sequence = sequence
         self.section = section
-    }
-
-    /// UUIDs of its physical volumes, by the names that segments use for them.
-    var members: [String: String] {
-        let sections = section.section("physical_volumes")?.sections ?? []
-        return sections.reduce(into: [:]) { $0[$1.name] = $1.section.text("id") }
+        let physical = section.section("physical_volumes")?.sections ?? []
+        members = physical.reduce(into: [:]) { $0[$1.name] = $1.section.text("id") }
     }
 
     /// Lays its visible logical volumes out on `physical`, keyed by UUID, on `disks`.

@@ -5,7 +5,8 @@ import Quiesce
 import QuiesceKVM
 
 struct Commit: Verb {
-    static let configuration = CommandConfiguration(abstract: "Merge a snapshot's overlays into the images below, live, and remove it.")
+    static let configuration = CommandConfiguration(
+        abstract: "Merge a snapshot's overlays into the images below, live, and remove it.")
 
     @ParentCommand var parent: Stillpoint
     @Argument(help: "Name, id or UUID.") var domain: String

@@ -5,7 +5,8 @@ import Quiesce
 import QuiesceKVM
 
 struct Doctor: Verb {
-    static let configuration = CommandConfiguration(abstract: "Every obstacle between this guest and a consistent snapshot, each with its fix.")
+    static let configuration = CommandConfiguration(
+        abstract: "Every obstacle between this guest and a consistent snapshot, each with its fix.")
 
     @ParentCommand var parent: Stillpoint
     @OptionGroup var guest: DomainArgument

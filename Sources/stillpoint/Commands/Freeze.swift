@@ -5,7 +5,8 @@ import Quiesce
 import QuiesceKVM
 
 struct Freeze: Verb {
-    static let configuration = CommandConfiguration(abstract: "Freeze by hand, for a storage snapshot of your own; ends by itself.")
+    static let configuration = CommandConfiguration(
+        abstract: "Freeze by hand, for a storage snapshot of your own; ends by itself.")
 
     @ParentCommand var parent: Stillpoint
     @OptionGroup var guest: DomainArgument

@@ -5,7 +5,8 @@ import Quiesce
 import QuiesceKVM
 
 struct List: Verb {
-    static let configuration = CommandConfiguration(abstract: "Snapshots, ours and those virsh made, as they stand now.")
+    static let configuration = CommandConfiguration(
+        abstract: "Snapshots, ours and those virsh made, as they stand now.")
 
     @ParentCommand var parent: Stillpoint
     @Argument(help: "Name, id or UUID; all guests with snapshots of ours without it.")

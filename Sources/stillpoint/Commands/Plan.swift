@@ -5,7 +5,8 @@ import Quiesce
 import QuiesceKVM
 
 struct Plan: Verb {
-    static let configuration = CommandConfiguration(abstract: "What snapshot would do, and all that speaks against it; changes nothing.")
+    static let configuration = CommandConfiguration(
+        abstract: "What snapshot would do, and all that speaks against it; changes nothing.")
 
     @ParentCommand var parent: Stillpoint
     @OptionGroup var guest: DomainArgument

@@ -5,7 +5,8 @@ import Quiesce
 import QuiesceKVM
 
 struct Snapshot: Verb {
-    static let configuration = CommandConfiguration(abstract: "Freeze, cut all chosen disks at one moment, thaw, verify.")
+    static let configuration = CommandConfiguration(
+        abstract: "Freeze, cut all chosen disks at one moment, thaw, verify.")
 
     @ParentCommand var parent: Stillpoint
     @OptionGroup var guest: DomainArgument

@@ -5,7 +5,8 @@ public import Quiesce
 import QuiesceKVM
 
 struct Verify: Verb {
-    static let configuration = CommandConfiguration(abstract: "Hold a snapshot against QEMU, libvirt and its own images.")
+    static let configuration = CommandConfiguration(
+        abstract: "Hold a snapshot against QEMU, libvirt and its own images.")
 
     @ParentCommand var parent: Stillpoint
     @Argument(help: "Name, id or UUID.") var domain: String

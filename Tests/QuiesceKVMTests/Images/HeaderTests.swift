@@ -76,6 +76,14 @@ struct HeaderTests {
         }
     }
 
+    @Test("a new overlay takes no more of the disk than its tables")
+    func growth() async throws {
+        let image = try await images.make("disk.qcow2")
+        let header = try await store.header(of: ImageLayer(path: image, format: "qcow2"))
+        #expect(try QemuImages.allocatedBytes(of: image) == header.actualSizeBytes)
+        #expect(throws: Failure.self) { try QemuImages.allocatedBytes(of: scratch("none")) }
+    }
+
     @Test("free space is asked of the folder's filesystem")
     func space() throws {
         #expect(try QemuImages.freeBytes(in: scratch.path) > 0)

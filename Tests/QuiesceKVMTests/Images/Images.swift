@@ -36,11 +36,17 @@ struct Images {
     /// `body` while a process of QEMU has the image open.
     func whileOpen(_ image: String, _ body: @escaping @Sendable () async throws -> Void) async throws {
         let server = try Tool("qemu-nbd", package: "qemu-utils")
-        // Written when the image and its backing files are open; the socket is there before.
-        let ready = scratch("ready")
+        let socket = scratch("socket")
         let result = try await server.whileRunning(
-            ["-t", "-f", "qcow2", "-k", scratch("socket"), "--pid-file=\(ready)", image],
-            isReady: { exists(ready) }, deadline: .now + .seconds(60), body)
+            ["-t", "-f", "qcow2", "-k", socket, image], isReady: { exists(socket) }, deadline: .now + .seconds(60)
+        ) {
+            // It listens before it opens the image, and a SIGTERM that comes before its main loop is lost (7.2): when it
+            // has served somebody, it is past both.
+            let served = try await qemuImg.run(
+                ["info", "nbd+unix:///?socket=\(socket)"], deadline: .now + .seconds(60))
+            try #require(served.succeeded, "\(served.reason)")
+            try await body()
+        }
         try result.get()
     }
 }

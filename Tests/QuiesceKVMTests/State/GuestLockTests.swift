@@ -26,6 +26,36 @@ struct GuestLockTests {
         lock.release()
     }
 
+    @Test("a look at a lock says who holds it, and takes nothing")
+    func holder() async throws {
+        #expect(try GuestLock.holder(of: .db01, in: place) == nil)
+        let lock = try await GuestLock(of: .db01, in: place, for: "snapshot db01", time: time)
+        #expect(try GuestLock.holder(of: .db01, in: place) == "process \(getpid()): snapshot db01")
+        lock.release()
+        #expect(try GuestLock.holder(of: .db01, in: place) == nil)
+        #expect(try GuestLock.holder(of: .web, in: place) == nil)
+    }
+
+    @Test("a lock that was given back stays out of the next holder's way")
+    func givenBack() async throws {
+        var first: GuestLock? = try await GuestLock(of: .db01, in: place, for: "snapshot", time: time)
+        first?.release()
+        let next = try await GuestLock(of: .db01, in: place, for: "commit", time: time)
+        first = nil
+        #expect(try GuestLock.holder(of: .db01, in: place) == "process \(getpid()): commit")
+        next.release()
+    }
+
+    @Test("one that only looks keeps nobody out")
+    func looker() async throws {
+        try await GuestLock(of: .db01, in: place, for: "snapshot", time: time).release()
+        let look = open("\(place)/\(GuestIdentity.db01.uuid)", O_RDONLY)
+        try #require(look >= 0 && flock(look, LOCK_SH | LOCK_NB) == 0)
+        time.afterSleeps(1) { close(look) }
+        _ = try await GuestLock(of: .db01, in: place, for: "snapshot", time: time)
+        #expect(time.slept == 1)
+    }
+
     @Test("another guest is another lock")
     func independent() async throws {
         let one = try await GuestLock(of: .db01, in: place, for: "snapshot", time: time)
@@ -88,6 +118,7 @@ struct GuestLockTests {
     func uuid(text: String) async throws {
         let guest = GuestIdentity(name: "db01", uuid: text, uri: "qemu:///system")
         await #expect(throws: Failure.self) { _ = try await GuestLock(of: guest, in: place, for: "x", time: time) }
+        #expect(throws: Failure.self) { try GuestLock.holder(of: guest, in: place) }
         #expect(!exists(place))
     }
 
@@ -102,6 +133,7 @@ struct GuestLockTests {
     func folders() throws {
         let state = try StateFolder(scratch("state"))
         #expect(GuestLock.folder(of: "qemu:///system", state: state) == "/run/stillpoint/lock")
+        #expect(GuestLock.folder(of: "qemu:///system?socket=/x", state: state) == "/run/stillpoint/lock")
         #expect(GuestLock.folder(of: "qemu:///session", state: state) { _ in nil } == scratch("state/lock"))
     }
 }

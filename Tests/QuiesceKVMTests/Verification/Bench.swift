@@ -60,13 +60,15 @@ struct Bench: Sendable {
     }
 
     /// Copies a file, or a part of it, into another one at an offset.
-    func lay(_ source: String, into target: String, at offset: UInt64, from: Int = 0, count: Int? = nil) throws {
-        let size = try FileManager.default.attributesOfItem(atPath: path(source))[.size] as? Int ?? 0
-        let end = count.map { from + $0 } ?? size
-        for position in stride(from: from, to: end, by: 1 << 20) {
-            let bytes = try bytes(of: source, at: UInt64(position), count: min(1 << 20, end - position))
-            if bytes.contains(where: { $0 != 0 }) { try write(bytes, to: target, at: offset + UInt64(position - from)) }
-        }
+    func lay(
+        _ source: String, into target: String, at offset: UInt64, from: Int = 0, count: Int? = nil
+    ) async throws {
+        let part = count.map { ["count=\($0)"] } ?? []
+        let arguments =
+            ["if=\(path(source))", "of=\(path(target))", "bs=64K", "conv=notrunc,sparse", "status=none"]
+            + ["iflag=skip_bytes,count_bytes", "oflag=seek_bytes", "skip=\(from)", "seek=\(offset)"] + part
+        let result = try await Tool("dd", package: "coreutils").run(arguments, deadline: .now + .seconds(60))
+        guard result.succeeded else { throw Failed(words: result.reason) }
     }
 
     /// Writes a partition table with sfdisk(8), from a script in its own language.

@@ -67,4 +67,69 @@ struct ImageCheckTests {
             #expect(findings.first?.frozen == true)
         }
     }
+
+    @Test("every partition of a disk is found, with what cannot be claimed left unclaimed")
+    func partitioned() async throws {
+        try await Bench.with { bench in
+            try bench.blank("disk", megabytes: 420)
+            let script = """
+                label: gpt
+                start=2048, size=65536
+                start=67584, size=32768
+                start=100352, size=16384
+                start=116736, size=614400
+                start=731136, size=2048
+
+                """
+            try await bench.partition("disk", script)
+            try bench.blank("efi", megabytes: 32)
+            try await bench.tool("mkfs.fat", bench.path("efi"))
+            try await bench.lay("efi", into: "disk", at: 2048 << 9)
+            try await bench.ext4("root", megabytes: 16)
+            try await bench.lay("root", into: "disk", at: 67584 << 9)
+            try bench.blank("swap", megabytes: 8)
+            try await bench.tool("mkswap", "-q", bench.path("swap"))
+            try await bench.lay("swap", into: "disk", at: 100_352 << 9)
+            try bench.blank("data", megabytes: 300)
+            try await bench.tool("mkfs.xfs", "-q", bench.path("data"))
+            try await bench.lay("data", into: "disk", at: 116_736 << 9)
+            try await bench.qcow2("disk.qcow2", from: "disk")
+
+            let findings = try await bench.check(("vda", "disk.qcow2", "qcow2"))
+            #expect(findings.map(\.place) == ["vda1", "vda2", "vda3", "vda4", "vda5"])
+            #expect(findings.map(\.kind) == ["vfat", "ext4", "swap", "xfs", "empty"])
+            #expect(findings.map(\.result) == [.ok, .ok, .ok, .notChecked, .notChecked])
+            #expect(findings.map(\.frozen) == [nil, true, nil, nil, nil])
+            #expect(findings[1].detail == "frozen: journal empty; e2fsck: clean")
+            #expect(findings[3].detail == "XFS keeps its log dirty when frozen; replay needs an appliance")
+        }
+    }
+
+    @Test("a btrfs is checked, a ruined one fails")
+    func btrfs() async throws {
+        try await Bench.with { bench in
+            try bench.blank("fs", megabytes: 128)
+            try await bench.tool("mkfs.btrfs", "-q", bench.path("fs"))
+            let whole = try await bench.check(("vda", "fs", "raw"))
+            #expect(whole.first?.result == .ok)
+            #expect(whole.first?.detail == "frozen: no log tree to replay; btrfs check: clean")
+            // All but the first superblock.
+            for megabyte in 1..<128 {
+                try bench.write([UInt8](repeating: 0x5A, count: 1 << 20), to: "fs", at: UInt64(megabyte) << 20)
+            }
+            let ruined = try await bench.check(("vda", "fs", "raw"))
+            #expect(ruined.first?.kind == "btrfs")
+            #expect(ruined.first?.result == .failed)
+        }
+    }
+
+    @Test("proof alone runs no checker")
+    func proofOnly() async throws {
+        try await Bench.with { bench in
+            try await bench.ext4("fs", megabytes: 8)
+            let findings = try await bench.check(("vda", "fs", "raw"), depth: .proof)
+            #expect(findings.first?.result == .ok)
+            #expect(findings.first?.detail == "frozen: journal empty")
+        }
+    }
 }

@@ -25,19 +25,21 @@ struct VolumeGroupTests {
             try await group(bench)
             let extent = LVMFixture.extent
             try await bench.ext4("linear", megabytes: 16)
-            try bench.lay("linear", into: "vda", at: first)
+            try await bench.lay("linear", into: "vda", at: first)
             try await bench.ext4("adjoin", megabytes: 8)
-            try bench.lay("adjoin", into: "vda", at: first + 36 * extent)
+            try await bench.lay("adjoin", into: "vda", at: first + 36 * extent)
             // A filesystem that fills its volume and whose files reach into the second part.
             try await bench.ext4("split", megabytes: 18)
-            try bench.lay("split", into: "vda", at: first + 24 * extent, from: 0, count: 12 << 20)
-            try bench.lay("split", into: "vdb", at: second + 8 * extent, from: 12 << 20, count: 6 << 20)
+            try await bench.lay("split", into: "vda", at: first + 24 * extent, from: 0, count: 12 << 20)
+            try await bench.lay("split", into: "vdb", at: second + 8 * extent, from: 12 << 20, count: 6 << 20)
             try await bench.ext4("striped", megabytes: 16)
+            // Chunks of 64 KiB, in turn to the one and the other.
+            let bytes = try bench.bytes(of: "striped", at: 0, count: 16 << 20)
             for chunk in 0..<256 {
-                let row = UInt64(chunk / 2) << 16
-                try bench.lay(
-                    "striped", into: chunk % 2 == 0 ? "vda" : "vdb",
-                    at: row + (chunk % 2 == 0 ? first + 16 * extent : second), from: chunk << 16, count: 1 << 16)
+                let start = chunk % 2 == 0 ? first + 16 * extent : second
+                try bench.write(
+                    Array(bytes[(chunk << 16)..<((chunk + 1) << 16)]), to: chunk % 2 == 0 ? "vda" : "vdb",
+                    at: start + UInt64(chunk / 2) << 16)
             }
             let findings = try await bench.check(("vda", "vda", "raw"), ("vdb", "vdb", "raw"))
             let whole = findings.filter { $0.kind == "ext4" }
@@ -175,6 +177,13 @@ struct VolumeGroupTests {
         #expect(MetadataText.parse(Array(String(repeating: "a {", count: 500_000).utf8)) == nil)
         #expect(MetadataText.parse(Array(("a = [" + String(repeating: "1,", count: 500_000) + "]").utf8)) == nil)
         #expect(MetadataText.parse([UInt8](repeating: 0x20, count: MetadataText.sizeLimit + 1)) == nil)
+    }
+
+    @Test("a section with very many keys is read in one pass", .timeLimit(.minutes(1)))
+    func wide() {
+        // Copying the section for each key would take many minutes.
+        let text = (0..<190_000).map { "k\($0)=1\n" }.joined()
+        #expect(MetadataText.parse(Array(text.utf8))?.integer("k189999") == 1)
     }
 
     @Test("no change of any byte makes the metadata reader trap")

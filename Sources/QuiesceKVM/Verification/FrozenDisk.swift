@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A frozen image that can be opened, kept from writers while this lives.
+struct FrozenDisk: Sendable {
+    let image: FrozenImage
+    let chain: ImageChain
+    private let locks: [ImageLock]
+
+    enum Refusal: Error {
+        case unreadable(String)
+        /// Somebody writes to this file of the chain.
+        case inUse(String)
+    }
+
+    init(_ image: FrozenImage) throws(Refusal) {
+        self.image = image
+        do { chain = try ImageChain(of: image) } catch { throw .unreadable(error.reason) }
+        locks = try chain.layers.map { layer throws(Refusal) in
+            let lock: ImageLock?
+            do throws(ReadFailure) {
+                lock = try ImageLock(layer.path)
+            } catch {
+                throw .unreadable(error.reason)
+            }
+            guard let lock else { throw .inUse(layer.path) }
+            return lock
+        }
+    }
+}

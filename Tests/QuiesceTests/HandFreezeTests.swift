@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Testing
+
+@testable import Quiesce
+
+@Suite("Freeze and thaw by hand", .timeLimit(.minutes(1)))
+struct HandFreezeTests {
+    private func hand(_ world: World) -> HandFreeze {
+        HandFreeze(
+            world.facts.guest, control: world.guest, journal: world.journal, time: world.time,
+            interruption: world.interruption)
+    }
+
+    private func freeze(_ world: World) async throws -> FreezeReport {
+        try await hand(world).freeze(world.plan, lease: .seconds(30))
+    }
+
+    @Test("the lease is running inside the guest before anything is frozen")
+    func order() async throws {
+        let world = try World()
+        let report = try await freeze(world)
+        #expect(world.log.heard == [.rescue, .journalOpened, .freezingByHand, .sync, .lend, .freeze])
+        #expect(world.log.details(of: .lend) == ["/ /var/lib/mysql for 30 s"])
+        #expect(report.frozen == 2)
+        #expect(report.mountpoints == ["/", "/var/lib/mysql"])
+    }
+
+    @Test("without guest-exec nothing could end the freeze, so it is refused")
+    func noExec() async throws {
+        var agent = try Sample.agent(survey: nil)
+        agent.missingCommands = ["guest-exec"]
+        let world = try World(Sample.facts(agent: agent))
+        let failure = try await #require(throws: Failure.self) { try await freeze(world) }
+        #expect(failure.status == .refused)
+        #expect(world.log.heard.isEmpty)
+    }
+
+    @Test("a lease that cannot be started means no freeze")
+    func noLease() async throws {
+        var world = try World()
+        world.guest.failing = [.lend: GuestFailure(.refused, "no")]
+        let failure = try await #require(throws: Failure.self) { try await freeze(world) }
+        #expect(failure.status == .refused)
+        #expect(world.log.count(.freeze) == 0)
+        #expect(world.log.details(of: .journalClosed) == ["undone"])
+    }
+
+    @Test("any doubt about the freeze ends in a thaw", arguments: [0, 1, 3])
+    func doubtfulCount(_ count: Int) async throws {
+        var world = try World()
+        world.guest.freezing = .success(count)
+        let failure = try await #require(throws: Failure.self) { try await freeze(world) }
+        #expect(failure.status == .freezeFailed)
+        #expect(world.log.heard(.thaw, before: .endLease))
+    }
+
+    @Test("a freeze without an answer is thawed and is 21")
+    func timedOut() async throws {
+        var world = try World()
+        world.guest.freezing = .failure(GuestFailure(.timedOut, "silence"))
+        let failure = try await #require(throws: Failure.self) { try await freeze(world) }
+        #expect(failure.status == .freezeFailed)
+        #expect(world.log.count(.thaw) == 1)
+    }
+
+    @Test("another's freeze is not thawed by us, and our lease will not thaw it later")
+    func foreignFreeze() async throws {
+        var world = try World()
+        world.guest.freezing = .failure(GuestFailure(.alreadyFrozen, "already frozen"))
+        let failure = try await #require(throws: Failure.self) { try await freeze(world) }
+        #expect(failure.status == .refused)
+        #expect(world.log.count(.thaw) == 0)
+        #expect(world.log.count(.endLease) == 1)
+    }
+
+    @Test("an interruption after the lease began ends the lease and freezes nothing")
+    func interruptedLease() async throws {
+        let world = try World()
+        world.interrupt(at: .lend, .terminated)
+        let failure = try await #require(throws: Failure.self) { try await freeze(world) }
+        #expect(failure.status == .terminated)
+        #expect(world.log.count(.freeze) == 0)
+        #expect(world.log.count(.endLease) == 1)
+    }
+
+    @Test("an interruption during the freeze thaws")
+    func interruptedFreeze() async throws {
+        let world = try World()
+        world.interrupt(at: .freeze)
+        let failure = try await #require(throws: Failure.self) { try await freeze(world) }
+        #expect(failure.status == .interrupted)
+        #expect(world.log.count(.thaw) == 1)
+    }
+
+    @Test("a thaw that never answers is 30 with the guest's name")
+    func maybeFrozen() async throws {
+        var world = try World()
+        world.guest.freezing = .success(1)
+        world.guest.thaws = [.failure(GuestFailure(.timedOut, "silence"))]
+        let failure = try await #require(throws: Failure.self) { try await freeze(world) }
+        #expect(failure.status == .maybeFrozen)
+        #expect(failure.message.contains("db01"))
+        #expect(world.log.count(.journalClosed) == 0)
+    }
+
+    @Test("a freeze that is not ours is thawed only when told to")
+    func foreignThaw() async throws {
+        let world = try World()
+        let failure = try await #require(throws: Failure.self) {
+            try await hand(world).thaw(foreign: false, agentSaysFrozen: true)
+        }
+        #expect(failure.status == .refused)
+        #expect(failure.hint?.contains("--foreign") == true)
+        #expect(world.log.count(.thaw) == 0)
+        #expect(try await hand(world).thaw(foreign: true, agentSaysFrozen: true).thawed == 2)
+    }
+
+    @Test("where nothing is frozen nothing is sent")
+    func nothingFrozen() async throws {
+        let world = try World()
+        #expect(try await hand(world).thaw(foreign: false, agentSaysFrozen: false).thawed == nil)
+        #expect(world.log.count(.thaw) == 0)
+    }
+
+    @Test(
+        "our own freeze is thawed whatever the agent believes, and the count says whether it held",
+        arguments: [
+            (2, true), (1, false), (0, false),
+        ])
+    func ownThaw(count: Int, held: Bool) async throws {
+        var world = try World()
+        _ = try await freeze(world)
+        world.guest.thaws = [.success(count)]
+        let report = try await hand(world).thaw(foreign: false, agentSaysFrozen: false)
+        #expect(report.thawed == count)
+        #expect(report.held == held)
+        #expect(world.log.heard.suffix(5) == [.rescue, .thaw, .endLease, .relax, .journalClosed])
+    }
+
+    @Test("a journal that cannot be read does not stand between the operator and the thaw")
+    func unreadableJournal() async throws {
+        let world = try World()
+        world.log.refuse(.unfinished, Failure(.internalError, "database is malformed"))
+        #expect(try await hand(world).thaw(foreign: true, agentSaysFrozen: true).thawed == 2)
+    }
+
+    @Test("a journal that cannot be closed does not hide that the guest is thawed")
+    func unwritableJournal() async throws {
+        let world = try World()
+        _ = try await freeze(world)
+        world.log.refuse(.journalClosed, Failure(.internalError, "disk full"))
+        #expect(try await hand(world).thaw(foreign: false, agentSaysFrozen: true).thawed == 2)
+    }
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Quiesce
+import Synchronization
+
+/// The host as the fakes share it: which images QEMU uses, which overlays lie on disk, and what was broken.
+final class Host: Sendable {
+    private struct State {
+        var disks: [DiskFacts]
+        var overlays: Set<String> = []
+        var registered: [String] = []
+        var harm: [String] = []
+    }
+    private let state: Mutex<State>
+
+    init(_ facts: GuestFacts) { state = Mutex(State(disks: facts.disks, registered: facts.snapshots)) }
+
+    var disks: [DiskFacts] { state.withLock { $0.disks } }
+    var overlays: Set<String> { state.withLock { $0.overlays } }
+    var registered: [String] { state.withLock { $0.registered } }
+    /// Files removed while the guest wrote to them, merges on a guest in quarantine: must stay empty.
+    var harm: [String] { state.withLock { $0.harm } }
+
+    func stage(_ paths: [String]) { state.withLock { $0.overlays.formUnion(paths) } }
+
+    func remove(_ paths: [String]) {
+        state.withLock { state in
+            let used = Set(state.disks.flatMap { ($0.qemuChain ?? []) + $0.liveChain }.map(\.path))
+            state.harm += paths.filter(used.contains).map { "\($0) was removed while in use" }
+            state.overlays.subtract(paths)
+        }
+    }
+
+    /// QEMU switches; libvirt's two definitions follow unless told otherwise.
+    func move(_ planned: [MemberPlan.Disk], definitionsFollow: Bool = true) {
+        change(planned) { disk, plan in
+            let chain = [ImageLayer(path: plan.overlay, format: "qcow2")] + plan.chain
+            disk.qemuChain = chain
+            guard definitionsFollow else { return }
+            disk.liveChain = chain
+            disk.savedImage = plan.overlay
+        }
+    }
+
+    func merge(_ merges: [Merge]) {
+        state.withLock { state in
+            if let quarrel = state.disks.compactMap(\.disagreement).first {
+                state.harm.append("merged although \(quarrel)")
+            }
+            for merge in merges {
+                guard let index = state.disks.firstIndex(where: { $0.target == merge.target }) else { continue }
+                state.disks[index].liveChain.removeFirst()
+                state.disks[index].qemuChain?.removeFirst()
+                state.disks[index].savedImage = merge.base
+            }
+        }
+    }
+
+    func register(_ name: String) { state.withLock { $0.registered.append(name) } }
+    func unregister(_ name: String) { state.withLock { $0.registered.removeAll { $0 == name } } }
+
+    private func change(_ planned: [MemberPlan.Disk], _ body: @Sendable (inout DiskFacts, MemberPlan.Disk) -> Void) {
+        state.withLock { state in
+            for plan in planned {
+                guard let index = state.disks.firstIndex(where: { $0.target == plan.target }) else { continue }
+                body(&state.disks[index], plan)
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Quiesce
+
+struct ScriptedGuest: GuestControl {
+    let log: Log
+    let time: ScriptedTime
+    var offset: Result<ClockOffset, GuestFailure> = .success(ClockOffset(milliseconds: 1500, uncertainty: 4))
+    /// What `sync`, `expedite` and `relax` answer instead of doing it.
+    var failing: [Heard: GuestFailure] = [:]
+    var freezing: Result<Int, GuestFailure> = .success(2)
+    var freezeTakes = Duration.milliseconds(20)
+    /// One answer an attempt; the last one is given for ever.
+    var thaws: [Result<Int, GuestFailure>] = [.success(2)]
+    var thawTakes = Duration.milliseconds(3)
+
+    func prepareRescue() async throws(Failure) { try log.answer(.rescue) }
+
+    func clockOffset() async throws(GuestFailure) -> ClockOffset {
+        log.hear(.clock)
+        return try offset.get()
+    }
+
+    func sync(_ mountpoints: [String], within limit: Duration) async throws(GuestFailure) {
+        try obey(.sync, mountpoints.joined(separator: " "))
+    }
+
+    func expedite(lease: Duration) async throws(GuestFailure) { try obey(.expedite, lease.forPeople) }
+
+    func relax() async throws(GuestFailure) { try obey(.relax) }
+
+    func lend(_ mountpoints: [String], lease: Duration) async throws(GuestFailure) {
+        try obey(.lend, mountpoints.joined(separator: " ") + " for " + lease.forPeople)
+    }
+
+    func endLease() async throws(GuestFailure) { try obey(.endLease) }
+
+    func freeze(_ mountpoints: [String], timeout: Duration) async throws(GuestFailure) -> Int {
+        time.hold()
+        log.hear(.freeze, mountpoints.joined(separator: " ") + " within " + timeout.forPeople)
+        if case .failure(let failure) = freezing, failure.kind == .timedOut {
+            time.advance(by: timeout)
+        } else {
+            time.advance(by: freezeTakes)
+        }
+        return try freezing.get()
+    }
+
+    func thaw(timeout: Duration) async throws(GuestFailure) -> Int {
+        time.release()
+        let attempt = min(log.count(.thaw), thaws.count - 1)
+        let answer = thaws.indices.contains(attempt) ? thaws[attempt] : .failure(GuestFailure(.timedOut, "no script"))
+        if case .failure(let failure) = answer, failure.kind == .timedOut {
+            time.advance(by: timeout)
+        } else {
+            time.advance(by: thawTakes)
+        }
+        // After the clock has moved: a cut that waits for the thaw must end later than it was sent.
+        log.hear(.thaw)
+        return try answer.get()
+    }
+
+    private func obey(_ what: Heard, _ detail: String = "") throws(GuestFailure) {
+        log.hear(what, detail)
+        if let failure = failing[what] { throw failure }
+    }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Quiesce
+
+struct ScriptedHypervisor: Hypervisor {
+    enum Cut: Sendable {
+        case works
+        case failsInPlace(Failure)
+        case failsAfterMoving(Failure)
+        /// QEMU has switched, the definitions have not.
+        case failsHalfway(Failure)
+        case failsAfterMovingOne(Failure)
+        /// Past every deadline; works once the thaw has been sent.
+        case hangs
+    }
+
+    let log: Log
+    let time: ScriptedTime
+    let host: Host
+    let facts: GuestFacts
+    var cutting = Cut.works
+    var cutTakes = Duration.milliseconds(40)
+    /// What a look at the disks shows instead of the truth.
+    var seeing: @Sendable ([DiskFacts]) -> [DiskFacts] = { $0 }
+
+    func observe(alsoFolders folders: [String]) async throws(Failure) -> GuestFacts {
+        try log.answer(.observe)
+        var facts = facts
+        facts.disks = seeing(host.disks)
+        facts.snapshots = host.registered
+        return facts
+    }
+
+    func disks() async throws(Failure) -> [DiskFacts] {
+        try log.answer(.disks)
+        return seeing(host.disks)
+    }
+
+    func cut(_ disks: [MemberPlan.Disk], leaving others: [DiskTarget], named name: SnapshotName) async throws(Failure) {
+        log.hear(.cut, disks.map(\.target.description).joined(separator: " "))
+        time.advance(by: cutTakes)
+        switch cutting {
+        case .works:
+            host.move(disks)
+        case .failsInPlace(let failure):
+            throw failure
+        case .failsAfterMoving(let failure):
+            host.move(disks)
+            throw failure
+        case .failsHalfway(let failure):
+            host.move(disks, definitionsFollow: false)
+            throw failure
+        case .failsAfterMovingOne(let failure):
+            host.move(Array(disks.prefix(1)))
+            throw failure
+        case .hangs:
+            time.advance(by: .seconds(60))
+            await log.wait(for: .thaw)
+            host.move(disks)
+        }
+    }
+
+    func definition() async throws(Failure) -> String {
+        try log.answer(.definition)
+        return "<domain/>"
+    }
+
+    func register(_ registration: Registration) async throws(Failure) {
+        try log.answer(.register, registration.name.description)
+        host.register(registration.name.description)
+    }
+
+    func unregister(_ name: SnapshotName) async throws(Failure) {
+        try log.answer(.unregister, name.description)
+        host.unregister(name.description)
+    }
+
+    func merge(_ disks: [Merge], options: MergeOptions, progress: @escaping @Sendable (MergeProgress) -> Void)
+        async throws(Failure)
+    {
+        try log.answer(.merge, disks.map { "\($0.top) into \($0.base)" }.joined(separator: ", "))
+        host.merge(disks)
+    }
+}
