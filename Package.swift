@@ -60,7 +60,9 @@ let package = Package(
             name: "GuestAgentTests", dependencies: ["GuestAgent", "JSON"], exclude: ["Fixtures"], swiftSettings: strict),
         .testTarget(name: "QuiesceTests", dependencies: ["Quiesce"], swiftSettings: strict),
         .testTarget(
-            name: "QuiesceKVMTests", dependencies: ["QuiesceKVM", "Quiesce", "JSON"], swiftSettings: strict),
+            name: "QuiesceKVMTests",
+            dependencies: ["QuiesceKVM", "Quiesce", "JSON", .product(name: "GRDB", package: "GRDB.swift")],
+            swiftSettings: strict),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -19,7 +19,13 @@ extension Workplace {
     }
 
     public func manifest(of guest: GuestIdentity, _ name: String?) async throws(Failure) -> RunReport {
-        try await ledger.manifest(of: entry(of: guest, name).run)
+        let entry = try await entry(of: guest, name)
+        var report = try await ledger.manifest(of: entry.run)
+        // A manifest has its times in UTC; people read them as the clock stood on this host.
+        if let cut = report.cut?.at {
+            report.cut?.at = Timestamp(milliseconds: cut.milliseconds, offset: entry.createdAt.offset)
+        }
+        return report
     }
 
     /// One guest's snapshots, or with nil those of every guest in the catalogue.
@@ -57,7 +63,7 @@ extension Workplace {
         guard let guest else { return row }
         row.standing = ListReport.Standing(overlays, in: try await guest.hypervisor.disks())
         row.inLibvirt = try await guest.libvirtSnapshots().contains(entry.name)
-        let sizes = await guest.allocated(overlays.values.map { ImageLayer(path: $0, format: "qcow2") })
+        let sizes = guest.allocated(Array(overlays.values))
         row.growthBytes = sizes.isEmpty ? nil : sizes.values.reduce(0, +)
         return row
     }
@@ -66,7 +72,7 @@ extension Workplace {
         let facts = try await guest.hypervisor.observe(alsoFolders: [])
         let unfinished = try await ledger.unfinished().filter { $0.guest.uuid == guest.identity.uuid }
         return StatusReport(
-            facts, busy: try await guest.holder(), unfinished: unfinished,
+            facts, busy: try guest.holder(), unfinished: unfinished,
             current: try? await entry(of: guest.identity, nil).name, jobs: try await guest.jobs())
     }
 }
@@ -79,14 +85,8 @@ extension OpenGuest {
     }
 
     /// Who holds the guest's lock.
-    func holder() async throws(Failure) -> String? {
-        do throws(Failure) {
-            try await lock(for: "status", waiting: .zero).release()
-            return nil
-        } catch {
-            guard error.status == .busy else { throw error }
-            return error.message
-        }
+    func holder() throws(Failure) -> String? {
+        try GuestLock.holder(of: identity, in: lockFolder)
     }
 
     public func jobs() async throws(Failure) -> [StatusReport.Job] {

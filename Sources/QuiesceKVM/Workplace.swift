@@ -58,9 +58,10 @@ public struct OpenGuest: Sendable {
     /// The right to change this guest. `status`, `thaw` and what only reads does without.
     public func lock(for command: String, waiting wait: Duration) async throws(Failure) -> GuestLock {
         try await GuestLock(
-            of: identity, in: GuestLock.folder(of: identity.uri, state: workplace.state), for: command, waiting: wait,
-            time: workplace.time)
+            of: identity, in: lockFolder, for: command, waiting: wait, time: workplace.time)
     }
+
+    var lockFolder: String { GuestLock.folder(of: identity.uri, state: workplace.state) }
 
     public func control(for run: RunID) -> any GuestControl {
         AgentGuestControl(guest, run: run, time: workplace.time)
@@ -80,11 +81,8 @@ public struct OpenGuest: Sendable {
             journal: workplace.journal, catalogue: workplace.catalogue, time: workplace.time, starter: .current)
     }
 
-    /// Bytes each image takes on the host.
-    public func allocated(_ layers: [ImageLayer]) async -> [String: Int64] {
-        var sizes: [String: Int64] = [:]
-        guard let images = try? images() else { return sizes }
-        for layer in layers { sizes[layer.path] = try? await images.header(of: layer).actualSizeBytes }
-        return sizes
+    /// Bytes each image takes on the host; those that cannot be looked at are left out.
+    public func allocated(_ images: [String]) -> [String: Int64] {
+        images.reduce(into: [:]) { $0[$1] = try? QemuImages.allocatedBytes(of: $1) }
     }
 }

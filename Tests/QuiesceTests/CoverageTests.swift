@@ -106,13 +106,13 @@ struct CoverageTests {
         #expect(coverage.findings.obstacles.isEmpty)
     }
 
-    @Test("a filesystem that is only partly known is frozen, and said to be partly known")
+    @Test("a filesystem of which no known disk is chosen is frozen all the same when others are unknown")
     func partlyMapped() throws {
         let coverage = try cover(
             Sample.filesystem("/", on: "vda1", disks: "vda"),
             Sample.filesystem("/odd", on: "dm-7", disks: "vdb", fullyMapped: false), choosing: "vda")
         #expect(coverage.freezable.map(\.mountpoint) == ["/", "/odd"])
-        #expect(coverage.findings.weight(of: "filesystem.partlyMapped") == .note)
+        #expect(coverage.findings.weight(of: "filesystem.unmapped") == .note)
     }
 
     @Test("a choice that splits a filesystem is refused and names the disks left behind")

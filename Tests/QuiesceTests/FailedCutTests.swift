@@ -81,4 +81,16 @@ struct FailedCutTests {
         #expect(world.log.count(.thaw) == 1)
         #expect(world.log.details(of: .journalClosed) != ["undone"])
     }
+
+    @Test("when QEMU answers only at the second question, overlays that it uses are not discarded")
+    func qemuAnswersLate() async throws {
+        var world = try World()
+        world.hypervisor.cutting = .failsAfterMoving(failure)
+        world.log.refuse(.disks, Failure(.unreachable, "libvirtd restarts"), times: 1)
+        let report = try await world.run()
+        #expect(report.exit != 0)
+        #expect(world.log.count(.disks) > 1)
+        #expect(world.host.harm.isEmpty)
+        #expect(world.host.overlays.count == 2)
+    }
 }

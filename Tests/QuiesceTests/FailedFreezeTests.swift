@@ -65,12 +65,13 @@ struct FailedFreezeTests {
         #expect(world.time.elapsed >= Thaw.patience)
     }
 
-    @Test("the journal says that the disks were cut, even when the thaw could not be proved")
+    @Test("journal and catalogue know that the disks were cut, even when the thaw could not be proved")
     func neverThawedButCut() async throws {
         var world = try World()
         world.guest.thaws = [.failure(GuestFailure(.timedOut, "silence"))]
         _ = try await world.run()
         #expect(world.log.details(of: .windowClosed) == ["cut true, thawed false"])
+        #expect(world.journal.manifests.first?.members.first?.snapshot?.disks.count == 2)
     }
 
     @Test("a thaw that answers at the third attempt is a thaw; the window was as long as it took")

@@ -42,6 +42,14 @@ struct InterruptedRunTests {
         }
     }
 
+    @Test("an interrupted preparation changes nothing more in the guest", arguments: [Heard.rescue, .clock, .sync])
+    func duringPreparation(_ step: Heard) async throws {
+        let world = try World()
+        world.interrupt(at: step)
+        _ = try await world.run()
+        #expect(world.log.count(.expedite) == 0)
+    }
+
     @Test("expedited RCU is put back when the run stops after it")
     func relaxed() async throws {
         let world = try World()

@@ -20,8 +20,8 @@ struct VerificationTests {
             return disks
         }
         let images = ScriptedImages(log: world.log, host: world.host)
-        return await Verification(hypervisor: world.hypervisor, images: images, verifier: world.verifier).chain(
-            world.plan)
+        let verification = Verification(hypervisor: world.hypervisor, images: images, verifier: world.verifier)
+        return await verification.chain(world.plan).check
     }
 
     @Test("a chain as planned is good")

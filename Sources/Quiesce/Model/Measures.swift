@@ -11,7 +11,8 @@ public struct ByteCount: Sendable, Hashable, CustomStringConvertible {
         let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
         var value = Double(bytes)
         var index = 0
-        while value >= 1024, index < units.count - 1 {
+        // What would round up to 1024 of a unit is one of the next.
+        while value >= 1023.95, index < units.count - 1 {
             value /= 1024
             index += 1
         }

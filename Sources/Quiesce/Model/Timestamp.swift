@@ -48,10 +48,13 @@ public struct Timestamp: Hashable, Sendable, Comparable {
     private var shifted: Int64 { milliseconds &+ Int64(offset) &* 1000 }
 
     private static func text(_ milliseconds: Int64, separator: String) -> String {
-        let date = Date(timeIntervalSince1970: Double(milliseconds) / 1000)
-        let style = Date.ISO8601FormatStyle(includingFractionalSeconds: true)
-        let text = date.formatted(style)
-        return text.replacing("T", with: separator).replacing("Z", with: "")
+        // Whole seconds go through Date; it is a Double, which would lose a millisecond now and then.
+        let rest = milliseconds % 1000
+        let seconds = milliseconds / 1000 - (rest < 0 ? 1 : 0)
+        let thousandths = rest < 0 ? rest + 1000 : rest
+        let text = Date(timeIntervalSince1970: Double(seconds)).formatted(Date.ISO8601FormatStyle())
+        let digits = String(thousandths + 1000).dropFirst()
+        return text.replacing("T", with: separator).replacing("Z", with: ".\(digits)")
     }
 
     private static func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }

@@ -44,7 +44,7 @@ struct Coverage {
     private mutating func place(_ filesystem: Filesystem, _ chosen: Set<DiskTarget>) {
         let onChosen = !filesystem.targets.isDisjoint(with: chosen)
         if filesystem.targets.isEmpty || !filesystem.isFullyMapped {
-            placeUnmapped(filesystem, onChosen)
+            placeUnmapped(filesystem, chosen)
             return
         }
         guard onChosen else {
@@ -77,7 +77,7 @@ struct Coverage {
     }
 
     /// The guest's answer does not say which of our disks carry it. Freezing one too many is safe, one too few is not.
-    private mutating func placeUnmapped(_ filesystem: Filesystem, _ onChosen: Bool) {
+    private mutating func placeUnmapped(_ filesystem: Filesystem, _ chosen: Set<DiskTarget>) {
         if filesystem.device.hasPrefix("loop") {
             if filesystem.isReadOnly || Self.neverWritten.contains(filesystem.type) { return }
             // Frozen after the filesystem its image lies on, it deadlocks the agent; frozen before, it is fine: no telling.
@@ -94,12 +94,7 @@ struct Coverage {
                 .note, "filesystem.unmapped",
                 "\(filesystem.mountpoint) (\(filesystem.device)) matches no disk of the definition; it is frozen with the others"
             ))
-        if !onChosen, !filesystem.targets.isEmpty {
-            guardFindings.append(
-                Finding(
-                    .note, "filesystem.partlyMapped",
-                    "only part of \(filesystem.mountpoint)'s disks are known to the host"))
-        }
+        guardAgainstSplit("filesystem \(filesystem.mountpoint)", filesystem.targets, chosen)
         sort(filesystem)
     }
 

@@ -21,6 +21,8 @@ public struct MemberPlan: Sendable {
 
     public var facts: GuestFacts
     public var asked: Consistency
+    /// Missing the level that is asked for undoes the snapshot.
+    public var isRequired: Bool
     public var maxFreeze: Duration
     public var disks: [Disk]
     public var leftOut: [LeftOut]
@@ -45,6 +47,7 @@ public struct MemberPlan: Sendable {
 
         self.facts = facts
         asked = request.asked
+        isRequired = request.required != nil
         maxFreeze = windows ? min(request.maxFreeze, SnapshotRequest.longestWindowsWindow) : request.maxFreeze
         disks = choice.chosen.compactMap { disk in
             guard let base = disk.activeImage, let size = disk.virtualSizeBytes,

@@ -6,6 +6,7 @@ extension MemberPlan {
         if let refusal = findings.refusal, case .refuses(let status) = refusal.weight { return status }
         let level = reachable
         if level >= asked { return .reached }
+        if isRequired { return .requiredLevelMissed }
         return level == .filesystem ? .filesystemOnly : .crashOnly
     }
 

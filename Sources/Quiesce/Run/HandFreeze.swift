@@ -39,6 +39,7 @@ public struct HandFreeze: Sendable {
             try await lend(mountpoints, lease)
             try interruption.check()
         } catch {
+            try? await control.endLease()
             try? await journal.close(run, .undone, at: time.wall)
             throw error
         }
@@ -49,6 +50,7 @@ public struct HandFreeze: Sendable {
             frozen = try await control.freeze(mountpoints, timeout: .seconds(10))
         } catch {
             if error.kind == .alreadyFrozen {
+                try? await control.endLease()
                 try? await journal.close(run, .undone, at: time.wall)
                 throw Failure(.refused, "\(guest.name) is frozen already, by somebody else")
             }
@@ -70,6 +72,16 @@ public struct HandFreeze: Sendable {
         }
     }
 
+    /// - Parameter orNone: told to thaw anything, a broken journal is no reason not to.
+    private func ownFreezes(orNone: Bool) async throws(Failure) -> [UnfinishedRun] {
+        do throws(Failure) {
+            return try await journal.unfinished().filter { $0.guest.uuid == guest.uuid && $0.mayHaveFrozen }
+        } catch {
+            guard orNone else { throw error }
+            return []
+        }
+    }
+
     private func undo(_ run: RunID, because cause: String) async -> Failure {
         let outcome = await Thaw(guest: control, time: time, interruption: interruption).untilProved()
         guard case .thawed = outcome else {
@@ -85,7 +97,7 @@ public struct HandFreeze: Sendable {
 
     /// Thaws our own freeze; another's only when told to.
     public func thaw(foreign: Bool, agentSaysFrozen: Bool) async throws(Failure) -> ThawReport {
-        let ours = try await journal.unfinished().filter { $0.guest.uuid == guest.uuid && $0.mayHaveFrozen }
+        let ours = try await ownFreezes(orNone: foreign)
         if ours.isEmpty, !foreign {
             guard agentSaysFrozen else { return ThawReport(domain: guest, thawed: nil, held: nil) }
             throw Failure(
@@ -101,7 +113,7 @@ public struct HandFreeze: Sendable {
         }
         try? await control.endLease()
         try? await control.relax()
-        for run in ours { try await journal.close(run.run, .undone, at: time.wall) }
+        for run in ours { try? await journal.close(run.run, .undone, at: time.wall) }
         let expected = ours.first?.frozenMountpoints.count
         return ThawReport(domain: guest, thawed: count, held: expected.map { $0 == count })
     }

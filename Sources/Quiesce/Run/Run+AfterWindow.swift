@@ -30,15 +30,16 @@ extension SnapshotRun {
     func settle(_ record: inout RunRecord) async throws(Failure) {
         guard let window = record.window else { return }
         await relax(&record)
+        let wasCut = if case .done = window.cut { true } else { false }
         if case .unproved(let failure) = window.thaw {
-            await note(&record, cut: nil, thawed: false)
+            await note(cut: wasCut, thawed: false)
             throw Failure(
                 .maybeFrozen, "\(plan.guest.name) may still be frozen: no thaw was confirmed (\(failure.cause))",
                 hint: "stillpoint thaw \(plan.guest.name)")
         }
         switch window.cut {
         case .notSent:
-            await note(&record, cut: false, thawed: true)
+            await note(cut: false, thawed: true)
             if let failure = window.freezeFailure, failure.kind == .alreadyFrozen {
                 throw Failure(
                     .refused, "\(plan.guest.name) was frozen by somebody else meanwhile; that freeze was left alone")
@@ -53,14 +54,14 @@ extension SnapshotRun {
         case .failed(let failure):
             record.isCut = try await hasMoved(after: failure)
             if !record.isCut {
-                await note(&record, cut: false, thawed: true)
+                await note(cut: false, thawed: true)
                 throw Failure(
                     failure.status == .quarantined ? .quarantined : .snapshotFailed,
                     "\(failure.message); \(plan.guest.name) is thawed", hint: failure.hint)
             }
             record.verdict.reasons.append("libvirt reported an error, but the disks had switched: \(failure.message)")
         }
-        await note(&record, cut: true, thawed: true)
+        await note(cut: true, thawed: true)
     }
 
     private func hasMoved(after failure: Failure) async throws(Failure) -> Bool {
@@ -81,10 +82,9 @@ extension SnapshotRun {
         return true
     }
 
-    private func note(_ record: inout RunRecord, cut: Bool?, thawed: Bool) async {
+    private func note(cut: Bool, thawed: Bool) async {
         do throws(Failure) {
-            try await ports.journal.record(
-                .windowClosed(cut: cut ?? false, thawed: thawed), of: run, at: ports.time.wall)
+            try await ports.journal.record(.windowClosed(cut: cut, thawed: thawed), of: run, at: ports.time.wall)
         } catch {
             // The window is over and the guest thawed: an unwritten note must not undo that.
             tell(.note("journal: \(error.message)"))
@@ -111,6 +111,7 @@ extension SnapshotRun {
                     name: request.name, note: request.note, createdAt: record.window?.cutAt ?? ports.time.wall,
                     definition: record.definition, parent: plan.facts.currentSnapshot, disks: plan.disks,
                     others: plan.leftOut.map(\.target)))
+            record.isRegistered = true
             record.add(.register, .ok, from: start, to: ports.time.now)
         } catch {
             record.add(.register, .failed, from: start, to: ports.time.now, error.message)
@@ -125,7 +126,7 @@ extension SnapshotRun {
         record.chain = await verification.chain(plan)
         record.filesystem = await verification.filesystem(
             record.disks, expectFrozen: plan.frozen.reduce(into: []) { $0.formUnion($1.targets) }, thoroughly: false)
-        let failed = record.chain.result == .failed || record.filesystem.result == .failed
+        let failed = record.chain.check.result == .failed || record.filesystem.result == .failed
         record.add(.verify, failed ? .failed : .ok, from: start, to: ports.time.now)
     }
 
@@ -137,13 +138,20 @@ extension SnapshotRun {
         if record.filesystem.result == .failed {
             record.verdict.lower(to: .crash, because: record.filesystem.detail)
         }
-        if record.chain.result == .failed {
-            record.verdict.lower(to: .none, because: record.chain.detail)
+        let chain = record.chain.check
+        if chain.result == .failed { record.verdict.lower(to: .none, because: chain.detail) }
+        if case .disagrees(let quarrel) = record.chain {
+            throw Failure(
+                .quarantined, quarrel,
+                hint: "leave \(plan.guest.name) running and see   stillpoint doctor \(plan.guest.name)")
+        }
+        if chain.result == .failed {
+            record.status = .verificationFailed
+            return
         }
         if let asked = interruption.status {
             throw Failure(asked, "interrupted after the cut; the snapshot is taken back")
         }
-        if record.chain.result == .failed { record.status = .quarantined; return }
         let reached = record.verdict.consistency
         if let required = request.required, reached < required {
             throw Failure(

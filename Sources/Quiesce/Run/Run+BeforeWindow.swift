@@ -8,6 +8,7 @@ extension SnapshotRun {
         }
         try interruption.check()
         try await ports.journal.open(run, for: plan.guest, named: request.name.description, at: ports.time.wall)
+        record.isOpen = true
     }
 
     func stage(_ record: inout RunRecord) async throws(Failure) {

@@ -6,60 +6,73 @@ extension SnapshotRun {
         record.status = failure.status
         switch failure.status {
         case .maybeFrozen, .quarantined:
-            // Where the guest writes is not certain: no file is touched.
+            // Where the guest writes is not certain: no file is touched, and what is known of it is kept.
             record.verdict = Verdict(consistency: .none, reasons: [failure.message])
+            if record.isCut { await keepAnyway(&record) }
             return await finish(&record, failure.status == .maybeFrozen ? .maybeFrozen : .failed)
         default: break
         }
-        if record.isCut {
-            await mergeBack(&record, failure)
-        } else {
-            record.verdict = Verdict(consistency: .none, reasons: [failure.message])
-            await discardUnused(&record)
-        }
-        return await finish(&record, .undone)
+        if record.isCut { return await finish(&record, mergeBack(&record, failure)) }
+        record.verdict = Verdict(consistency: .none, reasons: [failure.message])
+        return await finish(&record, discardUnused(&record))
     }
 
-    private func mergeBack(_ record: inout RunRecord, _ failure: Failure) async {
+    private func mergeBack(_ record: inout RunRecord, _ failure: Failure) async -> JournalEnding {
         tell(.began(.undo))
         let start = ports.time.now
         do throws(Failure) {
             let merges = plan.disks.map { Merge(target: $0.target, top: $0.overlay, base: $0.base.path) }
-            try await ports.journal.record(
-                .merging(targets: merges.map(\.target.description)), of: run, at: ports.time.wall)
+            let targets = merges.map(\.target.description)
+            try await ports.journal.record(.merging(targets: targets), of: run, at: ports.time.wall)
             try await ports.hypervisor.merge(merges, options: MergeOptions()) { [tell] in tell(.merging($0)) }
-            let overlays = plan.disks.map(\.overlay)
-            try await ports.journal.record(.removing(files: overlays), of: run, at: ports.time.wall)
-            try await ports.images.remove(overlays, of: run)
-            if request.registers { try await ports.hypervisor.unregister(request.name) }
-            record.add(.undo, .ok, from: start, to: ports.time.now)
-            record.verdict = Verdict(consistency: .none, reasons: record.verdict.reasons + [failure.message])
-            record.isCut = false
         } catch {
             record.add(.undo, .failed, from: start, to: ports.time.now, error.message)
             record.verdict.reasons.append("\(failure.message); it could not be undone and stays: \(error.message)")
-            try? await ports.catalogue.add(
-                record.report(finishedAt: ports.time.wall, by: ports.starter), definition: record.definition)
+            await keepAnyway(&record)
+            return .failed
+        }
+        // The guest is back on its base: there is no snapshot any more, whatever becomes of its leavings.
+        record.isCut = false
+        record.verdict = Verdict(consistency: .none, reasons: record.verdict.reasons)
+        do throws(Failure) {
+            let overlays = plan.disks.map(\.overlay)
+            try await ports.journal.record(.removing(files: overlays), of: run, at: ports.time.wall)
+            try await ports.images.remove(overlays, of: run)
+            if record.isRegistered { try await ports.hypervisor.unregister(request.name) }
+            record.add(.undo, .ok, from: start, to: ports.time.now)
+            record.verdict.reasons.append(failure.message)
+            return .undone
+        } catch {
+            record.add(.undo, .failed, from: start, to: ports.time.now, error.message)
+            record.verdict.reasons.append("\(failure.message); merged back, but not all was removed: \(error.message)")
+            return .failed
         }
     }
 
+    private func keepAnyway(_ record: inout RunRecord) async {
+        try? await ports.catalogue.add(
+            record.report(finishedAt: ports.time.wall, by: ports.starter), definition: record.definition)
+    }
+
     /// An overlay goes only after QEMU has been asked and uses none of them.
-    private func discardUnused(_ record: inout RunRecord) async {
+    private func discardUnused(_ record: inout RunRecord) async -> JournalEnding {
         let overlays = plan.disks.map(\.overlay)
         do throws(Failure) {
             let disks = try await ports.hypervisor.disks()
             let used = Set(
                 disks.flatMap { ($0.qemuChain ?? $0.liveChain).map(\.path) } + disks.compactMap(\.savedImage))
-            guard used.isDisjoint(with: overlays) else { return }
+            guard used.isDisjoint(with: overlays) else { return .failed }
             await ports.images.discard(overlays)
+            return .undone
         } catch {
             record.verdict.reasons.append("the staged overlays stay, since QEMU could not be asked: \(error.message)")
+            return .failed
         }
     }
 
     func finish(_ record: inout RunRecord, _ ending: JournalEnding) async -> RunReport {
         do throws(Failure) {
-            try await ports.journal.close(run, ending, at: ports.time.wall)
+            if record.isOpen { try await ports.journal.close(run, ending, at: ports.time.wall) }
         } catch {
             tell(.note("journal: \(error.message)"))
         }

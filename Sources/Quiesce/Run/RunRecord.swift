@@ -12,11 +12,15 @@ struct RunRecord {
     var window: Window.Result?
     var definition = ""
     var verdict = Verdict(consistency: .none)
-    var chain = Check(.notChecked, "no snapshot")
+    var chain = ChainState.notChecked("no snapshot")
     var filesystem = Check(.notChecked, "no snapshot")
     var status: ExitStatus = .internalError
     /// The disks run on the overlays.
     var isCut = false
+    /// The journal has an entry to close.
+    var isOpen = false
+    /// libvirt's snapshot of that name is ours.
+    var isRegistered = false
 
     mutating func add(
         _ phase: Phase, _ status: PhaseReport.Status, from start: ContinuousClock.Instant,
@@ -48,7 +52,8 @@ struct RunRecord {
             deadMan: .absent, guardian: .absent, snapshot: isCut ? snapshot : nil, freeze: freeze, applications: [],
             phases: phases,
             verification: .init(
-                chain: chain, filesystem: filesystem, application: Check(.notChecked, "no application was prepared")))
+                chain: chain.check, filesystem: filesystem,
+                application: Check(.notChecked, "no application was prepared")))
     }
 
     var disks: [MemberReport.Disk] {

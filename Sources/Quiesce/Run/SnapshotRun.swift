@@ -22,7 +22,12 @@ public struct SnapshotRun: Sendable {
         tell = listener
     }
 
+    /// Goes on to its end when the caller's task is cancelled; ``Interruption`` is the way to stop it.
     public func execute(since begin: ContinuousClock.Instant, startedAt: Timestamp) async -> RunReport {
+        await Task { await goThrough(since: begin, startedAt: startedAt) }.value
+    }
+
+    private func goThrough(since begin: ContinuousClock.Instant, startedAt: Timestamp) async -> RunReport {
         var record = RunRecord(run: run, plan: plan, request: request, startedAt: startedAt, begin: begin)
         record.add(.preflight, .ok, from: begin, to: ports.time.now)
         do throws(Failure) {

@@ -18,31 +18,34 @@ public struct Verification: Sendable {
 
     /// QEMU's graph, the running and the saved definition agree; each overlay lies on its frozen image; disks that were
     /// left out are where they were.
-    func chain(_ plan: MemberPlan) async -> Check {
+    func chain(_ plan: MemberPlan) async -> ChainState {
         do throws(Failure) {
             let now = try await hypervisor.disks()
             let before = Dictionary(plan.facts.disks.map { ($0.target, $0) }, uniquingKeysWith: { first, _ in first })
             let chosen = Dictionary(plan.disks.map { ($0.target, $0) }, uniquingKeysWith: { first, _ in first })
+            if let quarrel = now.compactMap(\.disagreement).first { return .disagrees(quarrel) }
+            if let lost = plan.disks.first(where: { disk in !now.contains { $0.target == disk.target } }) {
+                return .wrong("the guest has no disk \(lost.target) any more")
+            }
             for disk in now {
-                if let quarrel = disk.disagreement { return Check(.failed, quarrel) }
                 let paths = disk.liveChain.map(\.path)
                 guard let planned = chosen[disk.target] else {
                     guard paths == before[disk.target]?.liveChain.map(\.path) else {
-                        return Check(.failed, "\(disk.target) was left out, but its chain changed")
+                        return .wrong("\(disk.target) was left out, but its chain changed")
                     }
                     continue
                 }
                 guard paths == [planned.overlay] + planned.chain.map(\.path) else {
-                    return Check(.failed, "\(disk.target) does not stand on \(planned.base.path) as planned")
+                    return .wrong("\(disk.target) does not stand on \(planned.base.path) as planned")
                 }
                 guard disk.virtualSizeBytes == planned.virtualSizeBytes else {
-                    return Check(.failed, "\(disk.target) changed its size with the cut")
+                    return .wrong("\(disk.target) changed its size with the cut")
                 }
                 try await images.check(planned)
             }
-            return Check(.ok, "\(plan.disks.count) disks, QEMU and both definitions agree")
+            return .right("\(plan.disks.count) disks, QEMU and both definitions agree")
         } catch {
-            return Check(.failed, error.message)
+            return .wrong(error.message)
         }
     }
 
@@ -92,7 +95,26 @@ public struct Verification: Sendable {
         let blind = proofs.filter { $0.check.result == .notChecked }
         let names = blind.map { "\($0.place) (\($0.kind)): \($0.check.detail)" }.joined(separator: "; ")
         if looked.isEmpty { return Check(.notChecked, names.isEmpty ? "no filesystem found" : names) }
-        let clean = "\(looked.count)/\(looked.count + blind.count) clean"
+        let dirty = proofs.filter { $0.frozen == false }.count
+        let replay = dirty == 0 ? "" : ", \(dirty) to be replayed from their journals"
+        let clean = "\(looked.count)/\(looked.count + blind.count) clean\(replay)"
         return Check(.ok, blind.isEmpty ? clean : "\(clean), not checked: \(names)")
+    }
+}
+
+/// What the chain check found; a disagreement forbids to touch any file.
+enum ChainState {
+    case notChecked(String)
+    case right(String)
+    case wrong(String)
+    /// QEMU and libvirt tell different stories.
+    case disagrees(String)
+
+    var check: Check {
+        switch self {
+        case .notChecked(let detail): Check(.notChecked, detail)
+        case .right(let detail): Check(.ok, detail)
+        case .wrong(let detail), .disagrees(let detail): Check(.failed, detail)
+        }
     }
 }

@@ -29,7 +29,12 @@ struct Window {
     let time: any Time
     let interruption: Interruption
 
+    /// Runs to its end whatever becomes of the task that asked: a cancelled wait would let the thaw overtake the cut.
     func pass() async -> Result {
+        await Task { await freezeCutThaw() }.value
+    }
+
+    private func freezeCutThaw() async -> Result {
         let opened = time.now
         let deadline = opened + plan.maxFreeze
         var result = Result(opened: opened, closed: opened)

@@ -17,7 +17,8 @@ struct LibvirtHypervisor: Hypervisor {
         let definition = try DomainDefinition(xml: look.live)
         let disks = try await self.disks(definition, look)
         let identity = GuestIdentity(name: guest.domain.name, uuid: guest.domain.uuid, uri: guest.uri)
-        let folders = Set(disks.compactMap { $0.activeImage.map { FilePath($0.path).removingLastComponent().string } } + extra)
+        let folders = Set(
+            disks.compactMap { $0.activeImage.map { FilePath($0.path).removingLastComponent().string } } + extra)
         return GuestFacts(
             guest: identity,
             versions: Versions(stillpoint: version, libvirt: look.libvirtVersion, qemu: look.qemuVersion),

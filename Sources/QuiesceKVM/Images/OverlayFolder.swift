@@ -7,16 +7,20 @@ import SystemPackage
 extension Folder {
     /// Opens the folder of a new overlay, if nobody but root, the caller or the owner of the base's folder can exchange
     /// files in it and the path means the same to everyone: no `.`, no `..`, no symbolic link on the way. libvirt takes
-    /// all three and keeps the path as it was written (measured on 9.0).
+    /// all three and keeps the path as it was written (measured on 9.0). The base's own folder may lie behind links of
+    /// root's, as `/var/lib/libvirt/images` often does: the guest depends on them already.
     convenience init(forOverlay path: String, on base: String) throws(Failure) {
         let place = split(path).folder
         try Self.checkSpelling(path)
-        do throws(Errno) { try self.init(place) } catch .notDirectory, .tooManySymbolicLinkLevels {
+        let isBaseFolder = place == split(base).folder
+        let links = Self.links(on: place)
+        let trusted = isBaseFolder && links.allSatisfy(\.isRoots) ? Self.real(place) : nil
+        do throws(Errno) { try self.init(trusted ?? place) } catch .notDirectory, .tooManySymbolicLinkLevels {
             throw Failure(.refused, "\(place) is not a folder", hint: Self.linkHint(place))
         } catch {
             throw Failure(error, "cannot open the folder \(place)", else: .refused)
         }
-        if let link = Self.link(on: place) {
+        if trusted == nil, let link = links.first?.path {
             throw Failure(
                 .refused, "\(link) is a symbolic link: an overlay's path is kept for long and must not depend on one",
                 hint: Self.linkHint(place))
@@ -34,22 +38,27 @@ extension Folder {
         }
     }
 
-    /// The first component that is a symbolic link.
-    private static func link(on path: String) -> String? {
+    /// The components that are symbolic links.
+    private static func links(on path: String) -> [(path: String, isRoots: Bool)] {
+        var links: [(path: String, isRoots: Bool)] = []
         var walked = ""
         for part in path.split(separator: "/") {
             walked += "/\(part)"
             if let status = try? Stat(FilePath(walked), followTargetSymlink: false), status.type == .symbolicLink {
-                return walked
+                links.append((walked, status.userID.rawValue == 0))
             }
         }
-        return nil
+        return links
+    }
+
+    private static func real(_ path: String) -> String? {
+        guard let real = realpath(path, nil) else { return nil }
+        defer { free(real) }
+        return String(cString: real)
     }
 
     private static func linkHint(_ path: String) -> String? {
-        guard let real = realpath(path, nil) else { return nil }
-        defer { free(real) }
-        return "name its real place: --diskspec DISK,file=\(String(cString: real))/NAME"
+        real(path).map { "name its real place: --diskspec DISK,file=\($0)/NAME" }
     }
 
     private func checkOwner(_ base: String) throws(Failure) {

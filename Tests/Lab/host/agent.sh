@@ -20,7 +20,7 @@ run_in_guest() {
     fi
     [[ $# -ge 2 && $1 == -- ]] || usage 'exec takes NAME, perhaps -i, then -- and a command'
     shift
-    own_guest "$name"
+    (own_guest "$name") || exit 125
 
     request=$(jq -nc --arg input "$input" '{execute: "guest-exec", arguments: ({path: $ARGS.positional[0],
         arg: $ARGS.positional[1:], "capture-output": true} + if $input == "" then {} else {"input-data": $input} end)}' --args -- "$@")

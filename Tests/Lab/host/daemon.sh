@@ -19,7 +19,7 @@ start_daemon() {
     if [[ -n $pid && $(cat "/proc/$pid/comm" 2>/dev/null) == "$program" ]]; then
         return
     fi
-    "$program" --daemon 9>&- || die "$program did not start"
+    "$program" --daemon 8>&- 9>&- || die "$program did not start"
     pid=$(cat "/run/$program.pid")
     echo "$pid $(start_time "$pid")" >"$lab/daemons/$program"
 }
@@ -69,17 +69,24 @@ ensure_daemon() {
     answers || die 'libvirtd was started but does not answer'
 }
 
-# Stop what the lab started, when nobody has a guest any more.
+# From here to the end of this process nobody else's lab down stops the daemons.
+hold_daemons() {
+    folders
+    exec 8>"$lab/daemons/users"
+    flock --shared 8
+}
+
+# Stop what the lab started, when nobody has a guest any more, nor is about to.
 release_daemons() {
     [[ -e $lab/daemons/libvirtd || -e $lab/daemons/virtlogd ]] || return 0
     (
         flock 9
-        if answers && [[ -n $(virsh --quiet list --name) ]]; then
-            say 'libvirtd stays: guests are running'
+        if { answers && [[ -n $(virsh --quiet list --name) ]]; } || ! flock --exclusive --nonblock 8; then
+            say 'libvirtd stays: other guests need it'
             exit 0
         fi
         stop_daemon libvirtd
         stop_daemon virtlogd
         return_kvm
-    ) 9>"$lab/daemons/lock"
+    ) 8>"$lab/daemons/users" 9>"$lab/daemons/lock"
 }

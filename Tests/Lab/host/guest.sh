@@ -33,6 +33,7 @@ up() {
     local shape=$1 name=${2:-stillpoint-lab-$1} folder disks started=$SECONDS
     check_name "$name"
     disks=$(shape_disks "$shape")
+    hold_daemons
     ensure_daemon
     if known "$name" && ! marked "$name"; then
         die "'$name' exists and is not a guest of the lab: choose another name"

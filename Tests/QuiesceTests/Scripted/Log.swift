@@ -18,14 +18,16 @@ enum Heard: String, Sendable {
 final class Log: Sendable {
     private struct State {
         var lines: [(what: Heard, detail: String)] = []
-        var refusals: [Heard: Failure] = [:]
+        var refusals: [Heard: (failure: Failure, times: Int)] = [:]
         var cues: [Heard: @Sendable () -> Void] = [:]
         var waiting: [(what: Heard, continuation: CheckedContinuation<Void, Never>)] = []
     }
     private let state = Mutex(State())
 
-    /// From now on this verb is heard, and fails.
-    func refuse(_ what: Heard, _ failure: Failure) { state.withLock { $0.refusals[what] = failure } }
+    /// From now on this verb is heard, and fails: always, or so many times.
+    func refuse(_ what: Heard, _ failure: Failure, times: Int = .max) {
+        state.withLock { $0.refusals[what] = (failure, times) }
+    }
 
     /// Done each time the verb is heard.
     func cue(_ what: Heard, _ action: @escaping @Sendable () -> Void) { state.withLock { $0.cues[what] = action } }
@@ -48,7 +50,12 @@ final class Log: Sendable {
 
     /// For what is asked without being heard.
     func refusal(of what: Heard) throws(Failure) {
-        if let failure = state.withLock({ $0.refusals[what] }) { throw failure }
+        let failure = state.withLock { state -> Failure? in
+            guard let refusal = state.refusals[what], refusal.times > 0 else { return nil }
+            state.refusals[what] = (refusal.failure, refusal.times - 1)
+            return refusal.failure
+        }
+        if let failure { throw failure }
     }
 
     /// Returns once the verb has been heard.
