@@ -63,6 +63,15 @@ public struct OpenGuest: Sendable {
 
     var lockFolder: String { GuestLock.folder(of: identity.uri, state: workplace.state) }
 
+    /// Everything that can be known before anything is touched.
+    public func plan(_ request: SnapshotRequest) async throws(Failure) -> MemberPlan {
+        let facts = try await hypervisor.observe(alsoFolders: request.overlayFolders)
+        let plan = MemberPlan(of: facts, for: request)
+        let unfinished = try await workplace.ledger.unfinished().filter { $0.guest.uuid == identity.uuid }
+        guard !workplace.uri.isRemote else { return plan.knowing([], unfinished) }
+        return plan.knowing(try await images().obstacles(to: plan.disks), unfinished)
+    }
+
     public func control(for run: RunID) -> any GuestControl {
         AgentGuestControl(guest, run: run, time: workplace.time)
     }

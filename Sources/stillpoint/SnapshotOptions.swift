@@ -60,7 +60,7 @@ struct SnapshotOptions: ParsableArguments {
             wanted.required = require
         }
         if let maxFreeze { wanted.maxFreeze = maxFreeze.duration }
-        guard (.seconds(2)...SnapshotRequest.longestWindow).contains(wanted.maxFreeze) else {
+        guard (SnapshotRequest.shortestWindow...SnapshotRequest.longestWindow).contains(wanted.maxFreeze) else {
             throw Failure(.usage, "--max-freeze is 2s to 30s, not \(wanted.maxFreeze.forPeople)")
         }
         if noFreeze, let required = wanted.required, required > .crash {

@@ -83,7 +83,8 @@ public struct DiskFacts: Sendable, Hashable {
     /// A daemon that dies between QEMU's switch and its own save forgets the overlay; powering the guest off would
     /// then boot the base and lose every write since (measured on libvirt 9.0).
     public var disagreement: String? {
-        guard let qemuChain else { return nil }
+        // A medium that was changed live alone is no quarrel: nothing is written to it.
+        guard let qemuChain, device == .disk, !isReadOnly else { return nil }
         if qemuChain.map(\.path) != liveChain.map(\.path) {
             return "\(target): QEMU writes to \(qemuChain.first?.path ?? "nothing"),"
                 + " the running definition names \(activeImage?.path ?? "nothing")"

@@ -74,6 +74,8 @@ public struct GuestFacts: Sendable {
 }
 
 public enum AgentFacts: Sendable {
+    /// The guest does not run.
+    case unasked
     /// The domain has no `org.qemu.guest_agent.0` channel.
     case noChannel
     /// The channel is there, nothing in the guest has it open.

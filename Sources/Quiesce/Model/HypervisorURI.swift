@@ -17,7 +17,10 @@ public struct HypervisorURI: Sendable, Hashable, CustomStringConvertible {
             throw Failure(.usage, "'\(text)': only QEMU guests can be handled", hint: "-c qemu:///system")
         }
         let authority = text[colon.upperBound...].prefix { $0 != "/" && $0 != "?" }
-        let name = authority.split(separator: "@").last.map(String.init) ?? ""
+        let place = authority.split(separator: "@").last ?? ""
+        // `[::1]:16509` and `host:2222`: the port is libvirt's, not ssh's.
+        let name = String(
+            place.hasPrefix("[") ? place.dropFirst().prefix { $0 != "]" } : place.prefix { $0 != ":" })
         let transport = scheme.count > 1 ? scheme[1] : (name.isEmpty ? "unix" : "tls")
         switch transport {
         case "unix": host = nil

@@ -92,7 +92,7 @@ struct Coverage {
         findings.append(
             Finding(
                 .note, "filesystem.unmapped",
-                "\(filesystem.mountpoint) (\(filesystem.device)) matches no disk of the definition; it is frozen with the others"
+                "\(filesystem.mountpoint) (\(filesystem.device)) lies on a disk that the definition does not have; it is frozen with the others"
             ))
         guardAgainstSplit("filesystem \(filesystem.mountpoint)", filesystem.targets, chosen)
         sort(filesystem)

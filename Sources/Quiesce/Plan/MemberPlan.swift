@@ -48,7 +48,8 @@ public struct MemberPlan: Sendable {
         self.facts = facts
         asked = request.asked
         isRequired = request.required != nil
-        maxFreeze = windows ? min(request.maxFreeze, SnapshotRequest.longestWindowsWindow) : request.maxFreeze
+        let longest = windows ? SnapshotRequest.longestWindowsWindow : SnapshotRequest.longestWindow
+        maxFreeze = min(max(request.maxFreeze, SnapshotRequest.shortestWindow), longest)
         disks = choice.chosen.compactMap { disk in
             guard let base = disk.activeImage, let size = disk.virtualSizeBytes,
                 let overlay = overlays.path(for: disk.target)
@@ -70,6 +71,18 @@ public struct MemberPlan: Sendable {
             + overlays.findings
             + facts.spaceFindings(choice.chosen, overlays)
             + facts.surroundings(choice.chosen, request)
+    }
+
+    /// The same plan with what only the host's files and our own journal can tell.
+    public func knowing(_ obstacles: [Finding], _ unfinished: [UnfinishedRun]) -> MemberPlan {
+        var plan = self
+        plan.findings += obstacles
+        plan.findings += unfinished.map { run in
+            Finding(
+                .note, "run.unfinished", "an earlier run (\(run.name), \(run.startedAt.local)) did not come to its end",
+                fix: run.overlays.isEmpty ? [] : ["it may have left behind: " + run.overlays.joined(separator: " ")])
+        }
+        return plan
     }
 
     /// Filesystems whose data the window's sync goes to: those frozen and those that cannot be.

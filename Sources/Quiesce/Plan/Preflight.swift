@@ -55,6 +55,7 @@ extension GuestFacts {
         }
         let withoutFreeze = "or take a crash-consistent one:   stillpoint snapshot \(name) --no-freeze"
         switch agent {
+        case .unasked: return []
         case .noChannel:
             return weigh(
                 Finding(

@@ -73,6 +73,8 @@ public struct DiskSpec: Sendable, Hashable {
 
 /// What the caller wants of one run.
 public struct SnapshotRequest: Sendable {
+    /// The freeze alone is given a second, and the thaw needs its own.
+    public static let shortestWindow = Duration.seconds(2)
     /// The longest window any run may ask for.
     public static let longestWindow = Duration.seconds(30)
     /// VSS gives up after ten seconds by itself, so a Windows guest gets less.

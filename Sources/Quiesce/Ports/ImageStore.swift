@@ -2,6 +2,9 @@
 
 /// The image files on this host.
 public protocol ImageStore: Sendable {
+    /// What would keep ``stage(_:)`` from making these overlays, as far as it can be seen without making them.
+    func obstacles(to disks: [MemberPlan.Disk]) async -> [Finding]
+
     /// Makes every overlay, in parallel, before the window: new files only, the base's owner and mode, its exact virtual
     /// size and cluster size, an explicit backing format, synced to disk and read back. All of them or none.
     func stage(_ disks: [MemberPlan.Disk]) async throws(Failure)

@@ -23,6 +23,14 @@ public enum JournalStep: Codable, Sendable, Hashable {
 public enum JournalEnding: String, Codable, Sendable { case done, undone, failed, maybeFrozen }
 
 public struct UnfinishedRun: Sendable, Hashable {
+    /// Overlays that its last step names.
+    var overlays: [String] {
+        switch lastStep {
+        case .staging(let overlays), .window(_, let overlays): overlays
+        default: []
+        }
+    }
+
     public var run: RunID
     public var guest: GuestIdentity
     public var name: String

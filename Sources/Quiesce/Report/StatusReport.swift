@@ -33,6 +33,7 @@ public struct StatusReport: Codable, Sendable {
         state = facts.power.word
         (agent, freeze) =
             switch facts.agent {
+            case .unasked: ("not asked", "unknown")
             case .noChannel: ("no channel", "unknown")
             case .notConnected: ("not connected", "unknown")
             case .silent(let why): ("silent: \(why)", "unknown")

@@ -50,7 +50,9 @@ struct Judgement {
         if window.length > plan.maxFreeze {
             verdict.lower(
                 to: .crash,
-                because: "the window took \(window.length.forPeople), and \(plan.maxFreeze.forPeople) was allowed")
+                because:
+                    "the window took \(window.length.inMilliseconds) ms, and \(plan.maxFreeze.inMilliseconds) ms was allowed"
+            )
         }
         if let done = window.cutDone, let sent = window.thawSent, done > sent {
             verdict.lower(to: .crash, because: "the cut ended after the thaw was sent")

@@ -29,14 +29,15 @@ extension SnapshotRun {
     /// Finds out where the guest stands now. A failed call proves nothing: QEMU is asked which files it uses.
     func settle(_ record: inout RunRecord) async throws(Failure) {
         guard let window = record.window else { return }
-        await relax(&record)
         let wasCut = if case .done = window.cut { true } else { false }
         if case .unproved(let failure) = window.thaw {
+            record.isCut = wasCut
             await note(cut: wasCut, thawed: false)
             throw Failure(
                 .maybeFrozen, "\(plan.guest.name) may still be frozen: no thaw was confirmed (\(failure.cause))",
                 hint: "stillpoint thaw \(plan.guest.name)")
         }
+        await relax(&record)
         switch window.cut {
         case .notSent:
             await note(cut: false, thawed: true)
@@ -65,7 +66,14 @@ extension SnapshotRun {
     }
 
     private func hasMoved(after failure: Failure) async throws(Failure) -> Bool {
-        let disks = try await ports.hypervisor.disks()
+        let disks: [DiskFacts]
+        do throws(Failure) {
+            disks = try await ports.hypervisor.disks()
+        } catch {
+            throw Failure(
+                .quarantined, "\(failure.message); whether the disks switched is not known: \(error.message)",
+                hint: "see   stillpoint doctor \(plan.guest.name)   before anything else")
+        }
         if let quarrel = disks.compactMap(\.disagreement).first {
             throw Failure(
                 .quarantined, "\(failure.message); now \(quarrel)",

@@ -61,7 +61,10 @@ extension SnapshotRun {
             let disks = try await ports.hypervisor.disks()
             let used = Set(
                 disks.flatMap { ($0.qemuChain ?? $0.liveChain).map(\.path) } + disks.compactMap(\.savedImage))
-            guard used.isDisjoint(with: overlays) else { return .failed }
+            guard used.isDisjoint(with: overlays) else {
+                record.verdict.reasons.append("the staged overlays stay, since QEMU uses them")
+                return .failed
+            }
             await ports.images.discard(overlays)
             return .undone
         } catch {

@@ -24,7 +24,12 @@ public struct Thaw: Sendable {
         case unproved(GuestFailure)
     }
 
+    /// Goes on when the caller's task is cancelled.
     public func untilProved() async -> Outcome {
+        await Task { await ask() }.value
+    }
+
+    private func ask() async -> Outcome {
         let begin = time.now
         var pause = Duration.milliseconds(250)
         while true {

@@ -25,7 +25,7 @@ struct LibvirtHypervisor: Hypervisor {
             power: look.power, isPersistent: look.saved != nil, activeJob: look.job, checkpoints: look.checkpoints,
             relabelsWithAppArmor: definition.relabelsWithAppArmor, disks: disks, snapshots: look.snapshots,
             currentSnapshot: look.currentSnapshot,
-            agent: look.power == .running ? await agent.observe(definition.agentChannel, disks) : .notConnected,
+            agent: look.power == .running ? await agent.observe(definition.agentChannel, disks) : .unasked,
             sharedImages: try look.sharedImages(with: disks),
             freeBytes: folders.reduce(into: [:]) { $0[$1] = try? QemuImages.freeBytes(in: $1) })
     }

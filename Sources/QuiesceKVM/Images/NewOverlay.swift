@@ -11,6 +11,15 @@ struct NewOverlay: Sendable {
     private let name: String
     private let identity: FileIdentity
 
+    /// Whether the name could be taken now.
+    static func check(_ disk: MemberPlan.Disk) throws(Failure) {
+        let folder = try Folder(forOverlay: disk.overlay, on: disk.base.path)
+        let found = try explaining("cannot look at \(disk.overlay)", else: .refused) { () throws(Errno) in
+            try folder.status(of: split(disk.overlay).name)
+        }
+        if found != nil { throw .exists(disk.overlay) }
+    }
+
     /// Takes the name, with an empty file that is the caller's alone.
     init(for disk: MemberPlan.Disk) throws(Failure) {
         self.disk = disk
@@ -20,9 +29,7 @@ struct NewOverlay: Sendable {
             let file = try folder.open(name, O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
             identity = FileIdentity(try file.status())
         } catch .fileExists {
-            throw Failure(
-                .refused, "\(disk.overlay) exists already",
-                hint: "choose another --name, or remove the file if no guest uses it")
+            throw .exists(disk.overlay)
         } catch {
             throw Failure(error, "cannot make \(disk.overlay)", else: .refused)
         }
@@ -108,5 +115,13 @@ private struct ClusterLayout {
             return "its clusters are \(header.clusterSizeBytes ?? 0) bytes, \(size) were asked for"
         }
         return nil
+    }
+}
+
+extension Failure {
+    fileprivate static func exists(_ overlay: String) -> Failure {
+        Failure(
+            .refused, "\(overlay) exists already",
+            hint: "choose another --name, or remove the file if no guest uses it")
     }
 }

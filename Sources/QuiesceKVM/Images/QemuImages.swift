@@ -18,6 +18,18 @@ public struct QemuImages: ImageStore {
         }
     }
 
+    public func obstacles(to disks: [MemberPlan.Disk]) async -> [Finding] {
+        disks.compactMap { disk in
+            do throws(Failure) {
+                try NewOverlay.check(disk)
+                return nil
+            } catch {
+                return Finding(
+                    .refuses(error.status), "overlay.impossible", error.message, fix: error.hint.map { [$0] } ?? [])
+            }
+        }
+    }
+
     public func stage(_ disks: [MemberPlan.Disk]) async throws(Failure) {
         var staged: [NewOverlay] = []
         do throws(Failure) {

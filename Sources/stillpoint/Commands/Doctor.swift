@@ -20,8 +20,7 @@ struct Doctor: Verb {
         let workplace = try workplace(general)
         let open = try await workplace.guest(guest.reference)
         let request = try options.request(for: open.identity, in: workplace)
-        let facts = try await open.hypervisor.observe(alsoFolders: request.overlayFolders)
-        let plan = MemberPlan(of: facts, for: request)
+        let plan = try await open.plan(request)
         try output.result(PlanReport(plan, schema: "stillpoint.doctor/v1")) { plan.diagnosis($0) }
         return plan.foreseen
     }

@@ -49,8 +49,7 @@ struct Snapshot: Verb {
         let request = try options.request(for: open.identity, in: workplace)
         let lock = dryRun ? nil : try await open.lock(for: "snapshot", waiting: wait?.duration ?? .zero)
         defer { lock?.release() }
-        let facts = try await open.hypervisor.observe(alsoFolders: request.overlayFolders)
-        let plan = MemberPlan(of: facts, for: request)
+        let plan = try await open.plan(request)
         let progress = Progress(open.identity.name, quiet: general.quiet)
         for remark in options.remarks(plan, request) { progress.note(remark) }
         if dryRun {

@@ -6,6 +6,8 @@ struct ScriptedImages: ImageStore {
     let log: Log
     let host: Host
 
+    func obstacles(to disks: [MemberPlan.Disk]) async -> [Finding] { [] }
+
     func stage(_ disks: [MemberPlan.Disk]) async throws(Failure) {
         try log.answer(.stage, disks.map(\.overlay).joined(separator: " "))
         host.stage(disks.map(\.overlay))
