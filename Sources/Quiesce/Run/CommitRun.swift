@@ -125,6 +125,10 @@ public struct CommitPlan: Sendable {
             snapshot.disks.contains { gone.contains($0.overlay) }
                 && !snapshot.disks.contains { left.contains($0.overlay) }
         }.map(\.0)
+        // A commit that was interrupted half-way has left overlays behind that are in no chain any more.
+        let finishedRuns = Set(finished.map(\.run))
+        let overlays = snapshots.filter { finishedRuns.contains($0.0.run) }.flatMap { $0.1.disks.map(\.overlay) }
+        merged += overlays.filter { !gone.contains($0) && !left.contains($0) }
         registered = Set(facts.snapshots)
         title = finished.map(\.name).joined(separator: " ")
     }
