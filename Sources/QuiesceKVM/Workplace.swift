@@ -56,9 +56,12 @@ public struct OpenGuest: Sendable {
     }
 
     /// The right to change this guest. `status`, `thaw` and what only reads does without.
-    public func lock(for command: String, waiting wait: Duration) async throws(Failure) -> GuestLock {
+    public func lock(
+        for command: String, waiting wait: Duration, interruption: Interruption
+    ) async throws(Failure) -> GuestLock {
         try await GuestLock(
-            of: identity, in: lockFolder, for: command, waiting: wait, time: workplace.time)
+            of: identity, in: lockFolder, for: command, waiting: wait, time: workplace.time,
+            interruption: interruption)
     }
 
     var lockFolder: String { GuestLock.folder(of: identity.uri, state: workplace.state) }

@@ -23,7 +23,8 @@ struct SnapshotOptions: ParsableArguments {
     @Flag(name: .customLong("no-freeze"), help: "Cut a running guest without freezing it: crash-consistent.")
     var noFreeze = false
 
-    @Flag(name: .customLong("no-hooks"), help: "Do not prepare applications.")
+    // Nothing prepares applications yet; the word is understood all the same.
+    @Flag(name: .customLong("no-hooks"), help: .hidden)
     var noHooks = false
 
     @Flag(name: .customLong("no-metadata"), help: "Do not register the snapshot with libvirt.")

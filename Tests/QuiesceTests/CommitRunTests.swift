@@ -58,6 +58,19 @@ struct CommitRunTests {
         #expect(world.host.registered == ["nightly"])
     }
 
+    @Test("an overlay that an interrupted commit left behind goes with the rest")
+    func leftBehind() async throws {
+        let world = try await world()
+        world.log.refuse(.removing, Failure(.internalError, "killed"), times: 1)
+        var request = CommitRun.Request()
+        request.disks = try Sample.targets("vdb")
+        await #expect(throws: Failure.self) { try await commit(world, request) }
+        let report = try await commit(world)
+        #expect(report.disks.map(\.target) == [try #require(DiskTarget("vda"))])
+        #expect(Set(report.removed) == [Sample.rootOverlay, Sample.dataOverlay])
+        #expect(report.snapshots == ["nightly"])
+    }
+
     @Test("what is not there cannot be committed", arguments: ["other", "nightly2"])
     func unknownName(_ name: String) async throws {
         let world = try await world()

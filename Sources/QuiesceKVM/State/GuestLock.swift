@@ -31,7 +31,8 @@ public final class GuestLock: Sendable {
     ///   - command: what the holder is doing, for whoever finds the lock taken.
     ///   - wait: how long to go on asking; `.busy`, with the holder's name, at the end of it.
     public init(
-        of guest: GuestIdentity, in path: String, for command: String, waiting wait: Duration = .zero, time: any Time
+        of guest: GuestIdentity, in path: String, for command: String, waiting wait: Duration = .zero, time: any Time,
+        interruption: Interruption? = nil
     ) async throws(Failure) {
         let name = try Self.fileName(of: guest)
         let begin = time.now
@@ -54,7 +55,9 @@ public final class GuestLock: Sendable {
                 throw Failure(.busy, "\(guest.name) is busy: \(holder ?? "another stillpoint")", hint: "--wait 30s")
             }
             await time.sleep(until: min(end, time.now + .milliseconds(100)))
-            if Task.isCancelled { throw Failure(.interrupted, "\(guest.name): interrupted while waiting for its lock") }
+            if let status = interruption?.status ?? (Task.isCancelled ? .interrupted : nil) {
+                throw Failure(status, "\(guest.name): interrupted while waiting for its lock")
+            }
         }
         // Only for people: the lock counts, not what the file says.
         _ = ftruncate(file.descriptor, 0)

@@ -33,7 +33,9 @@ struct Commit: Verb {
         let signals = Signals(interruption)
         defer { withExtendedLifetime(signals) {} }
         let open = try await workplace.guest(domain)
-        let lock = dryRun ? nil : try await open.lock(for: "commit", waiting: wait?.duration ?? .zero)
+        let lock =
+            dryRun
+            ? nil : try await open.lock(for: "commit", waiting: wait?.duration ?? .zero, interruption: interruption)
         defer { lock?.release() }
         var request = CommitRun.Request()
         (request.name, request.all, request.disks) = (name, all, disks)

@@ -29,7 +29,9 @@ struct Freeze: Verb {
         let signals = Signals(interruption)
         defer { withExtendedLifetime(signals) {} }
         let open = try await workplace.guest(guest.reference)
-        let lock = dryRun ? nil : try await open.lock(for: "freeze", waiting: wait?.duration ?? .zero)
+        let lock =
+            dryRun
+            ? nil : try await open.lock(for: "freeze", waiting: wait?.duration ?? .zero, interruption: interruption)
         defer { lock?.release() }
         var request = SnapshotRequest(name: SnapshotName(at: workplace.time.wall))
         request.registers = false

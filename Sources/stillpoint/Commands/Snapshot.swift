@@ -47,7 +47,9 @@ struct Snapshot: Verb {
         let (begin, startedAt) = (workplace.time.now, workplace.time.wall)
         let open = try await workplace.guest(guest.reference)
         let request = try options.request(for: open.identity, in: workplace)
-        let lock = dryRun ? nil : try await open.lock(for: "snapshot", waiting: wait?.duration ?? .zero)
+        let lock =
+            dryRun
+            ? nil : try await open.lock(for: "snapshot", waiting: wait?.duration ?? .zero, interruption: interruption)
         defer { lock?.release() }
         let plan = try await open.plan(request)
         let progress = Progress(open.identity.name, quiet: general.quiet)
