@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Foundation
 import Glibc
 public import Quiesce
 
@@ -10,12 +11,11 @@ public struct SystemTime: Time {
     public var now: ContinuousClock.Instant { .now }
 
     public var wall: Timestamp {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
+        let milliseconds = Int64(exactly: (Date().timeIntervalSince1970 * 1000).rounded(.down)) ?? 0
+        var seconds = time_t(milliseconds / 1000)
         var parts = tm()
-        localtime_r(&time.tv_sec, &parts)
-        return Timestamp(
-            milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000, offset: parts.tm_gmtoff)
+        localtime_r(&seconds, &parts)
+        return Timestamp(milliseconds: milliseconds, offset: parts.tm_gmtoff)
     }
 
     public func sleep(until instant: ContinuousClock.Instant) async {

@@ -70,6 +70,12 @@ struct SnapshotOptions: ParsableArguments {
         return wanted
     }
 
+    /// The plan alone, for those who only look.
+    func plan(_ guest: DomainArgument, in workplace: Workplace) async throws(Failure) -> MemberPlan {
+        let open = try await workplace.guest(guest.reference)
+        return try await open.plan(request(for: open.identity, in: workplace))
+    }
+
     /// What a virsh user may not expect.
     func remarks(_ plan: MemberPlan, _ request: SnapshotRequest) -> [String] {
         var remarks: [String] = []

@@ -17,10 +17,7 @@ struct Plan: Verb {
     var output: Output { shape.output }
 
     func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
-        let workplace = try workplace(general)
-        let open = try await workplace.guest(guest.reference)
-        let request = try options.request(for: open.identity, in: workplace)
-        let plan = try await open.plan(request)
+        let plan = try await options.plan(guest, in: workplace(general))
         try output.result(PlanReport(plan, schema: "stillpoint.plan/v1")) { plan.text($0) }
         return plan.foreseen
     }

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import JSON
+import Subprocess
+import Testing
+
+extension Lab {
+    @Suite("a guest whose agent fails, a run that is stopped, a freeze by hand", .guest(.plain), .nothingLeft)
+    struct Plain {
+        @Test("without an agent a snapshot is refused, and --no-freeze takes one that says crash")
+        func noAgent() async throws {
+            let guest = try LabGuest.current
+            try await guest.type("systemctl stop qemu-guest-agent")
+            let refused = try await guest.stillpoint("snapshot", guest.name, "--json")
+            try expectFailure(refused, 20, "agent", "not running", isJSON: true)
+            #expect(refused.output.contains("--no-freeze") || refused.errors.contains("--no-freeze"))
+            let doctor = try await guest.stillpoint("doctor", guest.name, "--json")
+            #expect(doctor.exit == 20)
+            #expect(try doctor.json.codes(weighing: "fix") == ["agent.notConnected"])
+            let taken = try await guest.stillpoint("snapshot", guest.name, "--no-freeze", "--json")
+            #expect(taken.exit == 0, "\(taken)")
+            #expect(try taken.json.consistency == "crash")
+            #expect(try await guest.stillpoint("commit", guest.name).exit == 0)
+            try await guest.type("systemctl start qemu-guest-agent")
+            try await guest.awaitAgent()
+        }
+
+        @Test("an agent that hangs before the freeze is refused within seconds, and nothing was frozen")
+        func silentAgent() async throws {
+            let guest = try LabGuest.current
+            try await guest.type("pkill -STOP qemu-ga")
+            let refused = try await guest.stillpoint("snapshot", guest.name, "--json", within: .seconds(30))
+            try expectFailure(refused, 20, "does not answer", isJSON: true)
+            try await guest.type("pkill -CONT qemu-ga")
+            try await guest.awaitAgent()
+        }
+
+        @Test("an agent that hangs in the freeze is thawed when it comes back, and nothing is called consistent")
+        func hangsInFreeze() async throws {
+            let guest = try LabGuest.current
+            try await hook(
+                guest,
+                """
+                (sleep 8; kill -CONT $ga) >/dev/null 2>&1 </dev/null &
+                kill -STOP $ga
+                """)
+            let taken = try await guest.stillpoint("snapshot", guest.name, "--json")
+            try expectFailure(taken, 21, "thawed", isJSON: true)
+            #expect(try taken.json.consistency == "none")
+            try await unhook(guest)
+        }
+
+        @Test("an agent that is killed in the window comes back by systemd, and the guest is thawed")
+        func killedInWindow() async throws {
+            let guest = try LabGuest.current
+            try await hook(guest, "(sleep 0.3; kill -KILL $ga) >/dev/null 2>&1 </dev/null &")
+            let taken = try await guest.stillpoint("snapshot", guest.name, "--json", "--max-freeze", "20s")
+            let report = try taken.json
+            switch taken.exit {
+            case 0: #expect(report.consistency == "filesystem" && report.thawed == report.frozen)
+            case 11: #expect(report.consistency == "crash" && !report.reasons.isEmpty)
+            default: try expectFailure(taken, 21, "thawed", isJSON: true)
+            }
+            try await guest.awaitAgent()
+            try await guest.probe()
+            if taken.exit != 21 { #expect(try await guest.stillpoint("commit", guest.name).exit == 0) }
+            try await unhook(guest)
+        }
+
+        @Test(
+            "Ctrl-C ends in a thawed guest without a trace, whenever it comes",
+            arguments: [
+                "making the overlays", "syncing", "freezing", "registering", "verifying",
+            ])
+        func interrupted(_ phase: String) async throws {
+            let guest = try LabGuest.current
+            let ended = try await guest.stillpoint(
+                "snapshot", guest.name, "--json", interrupt: .init(text: phase, signal: .interrupt))
+            try expectFailure(ended, 130, isJSON: true)
+            #expect(try ended.json.consistency == "none")
+            #expect(try await Virsh.snapshots(of: guest.name).isEmpty)
+        }
+
+        @Test("SIGTERM is 143 and SIGHUP 129")
+        func terminated() async throws {
+            let guest = try LabGuest.current
+            let term = try await guest.stillpoint(
+                "snapshot", guest.name, interrupt: .init(text: "freezing", signal: .terminate))
+            try expectFailure(term, 143)
+            let hangup = try await guest.stillpoint(
+                "snapshot", guest.name, interrupt: .init(text: "syncing", signal: .terminalClosed))
+            try expectFailure(hangup, 129)
+        }
+
+        @Test("a freeze by hand ends with its lease, and thaw then says that it did not hold")
+        func lease() async throws {
+            let guest = try LabGuest.current
+            let frozen = try await guest.stillpoint("freeze", guest.name, "--lease", "5s", "--json")
+            #expect(frozen.exit == 0, "\(frozen)")
+            #expect(try frozen.json["mountpoints"] == ["/"] && frozen.json["frozen"] == 1)
+            let status = try await guest.stillpoint("status", guest.name, "--json").json
+            #expect(status["freeze"] == "frozen" && status["unfinished"]?.array?.count == 1)
+            // Runs only when the filesystem takes writes again.
+            try await guest.type("date >/root/written && sync -f /root")
+            let thawed = try await guest.stillpoint("thaw", guest.name, "--json")
+            #expect(thawed.exit == 0, "\(thawed)")
+            #expect(try thawed.json["held"] == false && thawed.json["thawed"] == 0)
+        }
+
+        @Test("thaw ends a freeze by hand that held, and has nothing to do a second time")
+        func thaw() async throws {
+            let guest = try LabGuest.current
+            #expect(try await guest.stillpoint("freeze", guest.name, "--lease", "60s").exit == 0)
+            try expectFailure(try await guest.stillpoint("snapshot", guest.name, "--json"), 20, isJSON: true)
+            let thawed = try await guest.stillpoint("thaw", guest.name, "--json")
+            #expect(thawed.exit == 0, "\(thawed)")
+            #expect(try thawed.json["held"] == true && thawed.json["thawed"] == 1)
+            let again = try await guest.stillpoint("thaw", guest.name, "--json")
+            #expect(again.exit == 0, "\(again)")
+            #expect(try again.json["thawed"]?.isNull == true)
+        }
+
+        @Test("another's freeze is left alone: snapshot, freeze and thaw are refused, thaw --foreign ends it")
+        func foreignFreeze() async throws {
+            let guest = try LabGuest.current
+            #expect(try await Virsh.agent(guest.name, #"{"execute":"guest-fsfreeze-freeze"}"#)["return"] == 1)
+            for command in ["snapshot", "freeze", "thaw"] {
+                let refused = try await guest.stillpoint(command, guest.name, "--json")
+                try expectFailure(refused, 20, "frozen", isJSON: true)
+            }
+            let status = try await Virsh.agent(guest.name, #"{"execute":"guest-fsfreeze-status"}"#)
+            #expect(status["return"] == "frozen")
+            let thawed = try await guest.stillpoint("thaw", guest.name, "--foreign", "--json")
+            #expect(thawed.exit == 0, "\(thawed)")
+            #expect(try thawed.json["thawed"] == 1)
+        }
+
+        /// qemu-ga runs this just before it freezes; `$ga` is its process.
+        private func hook(_ guest: LabGuest, _ script: String) async throws {
+            let file = """
+                #!/bin/sh
+                [ "$1" = freeze ] || exit 0
+                ga=$(pidof qemu-ga)
+                \(script)
+                """
+            try await guest.sh(
+                """
+                mkdir -p /etc/qemu
+                printf '%s\\n' "$1" >/usr/local/sbin/hook && chmod +x /usr/local/sbin/hook
+                printf '[general]\\nfsfreeze-hook=/usr/local/sbin/hook\\n' >/etc/qemu/qemu-ga.conf
+                sync
+                """, file)
+            try await restartAgent(guest)
+        }
+
+        private func unhook(_ guest: LabGuest) async throws {
+            try await guest.sh("rm /etc/qemu/qemu-ga.conf /usr/local/sbin/hook")
+            try await restartAgent(guest)
+        }
+
+        private func restartAgent(_ guest: LabGuest) async throws {
+            try await guest.type("systemctl restart qemu-guest-agent")
+            try await guest.awaitAgent()
+        }
+    }
+}
+
+extension JSONValue {
+    /// The codes of a doctor's or plan's findings.
+    func codes(weighing weight: String) -> [String] {
+        (self["findings"]?.array ?? []).filter { $0["weight"]?.string == weight }.compactMap { $0["code"]?.string }
+    }
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Testing
+
+/// Where things are on this host.
+enum Place {
+    static let repository = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().path
+
+    static let isLabWanted = ProcessInfo.processInfo.environment["STILLPOINT_LAB"].map { !$0.isEmpty } ?? false
+
+    /// A folder of its own for `body`, gone afterwards.
+    static func withFolder<Value>(_ body: (String) async throws -> Value) async throws -> Value {
+        let folder = try makeFolder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        return try await body(folder)
+    }
+
+    static func makeFolder() throws -> String {
+        var template = Array("\(NSTemporaryDirectory())stillpoint-it-XXXXXX".utf8CString)
+        return String(cString: try #require(mkdtemp(&template)))
+    }
+}
+
+enum Processes {
+    /// Command lines that hold `text`.
+    static func naming(_ text: String) -> [String] {
+        let numbers = (try? FileManager.default.contentsOfDirectory(atPath: "/proc"))?.filter { Int($0) != nil } ?? []
+        return numbers.compactMap { number in
+            guard let data = FileManager.default.contents(atPath: "/proc/\(number)/cmdline") else { return nil }
+            let line = String(decoding: data.map { $0 == 0 ? 0x20 : $0 }, as: UTF8.self)
+            return line.contains(text) ? "\(number) \(line)" : nil
+        }
+    }
+}
