@@ -19,17 +19,11 @@ enum Output: Sendable, Hashable {
     /// The last line on stderr is the cause; with JSON the object on stdout carries it as well.
     func failed(_ failure: Failure) {
         struct Envelope: Encodable {
-            struct Told: Encodable {
-                var code: Int32
-                var message: String
-                var hint: String?
-            }
             var schema = "stillpoint.error/v1"
-            var error: Told
+            var error: Cause
         }
-        let told = Envelope.Told(code: failure.status.rawValue, message: failure.message, hint: failure.hint)
         if self == .json || self == .jsonStream,
-            let text = try? JSONText.of(Envelope(error: told), pretty: self == .json)
+            let text = try? JSONText.of(Envelope(error: Cause(failure)), pretty: self == .json)
         {
             Terminal.write(text + "\n")
         }

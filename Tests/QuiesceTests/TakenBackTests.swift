@@ -32,6 +32,7 @@ struct TakenBackTests {
             world.host.disks.map { $0.activeImage?.path } == ["/srv/kvm/db01-root.qcow2", "/srv/kvm/db01-data.qcow2"])
         #expect(world.log.details(of: .journalClosed) == ["undone"])
         #expect(world.journal.manifests.isEmpty)
+        #expect(report.error?.code == report.exit && report.error?.message == report.verdict.reasons.last)
     }
 
     @Test("a required level that is reached is kept")
@@ -51,6 +52,7 @@ struct TakenBackTests {
         #expect(report.members.first?.snapshot?.disks.count == 2)
         #expect(report.verdict.reasons.contains { $0.contains("could not be undone") && $0.contains("job cancelled") })
         #expect(world.journal.manifests.count == 1)
+        #expect(report.error?.message == report.verdict.reasons.last)
         #expect(Set<Heard>([.remove, .discard, .unregister]).isDisjoint(with: world.log.heard))
         #expect(world.host.overlays.count == 2 && world.host.harm.isEmpty)
     }

@@ -28,6 +28,8 @@ public struct RunReport: Codable, Sendable {
     public var required: Consistency
     public var verdict: Verdict
     public var exit: Int32
+    /// What ended the run before its end; nil when it went all the way.
+    public var error: Cause?
     public var cut: Cut?
     public var versions: Versions
     public var startedBy: Starter

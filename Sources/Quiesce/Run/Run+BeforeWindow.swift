@@ -65,7 +65,7 @@ extension SnapshotRun {
 
     /// Nothing has been frozen: what was staged is removed and the reason reported.
     func giveUp(_ record: inout RunRecord, _ failure: Failure) async -> RunReport {
-        record.status = failure.status
+        (record.status, record.failure) = (failure.status, failure)
         record.verdict = Verdict(consistency: .none, reasons: [failure.message])
         if record.phases.contains(where: { $0.name == .stage && $0.status == .ok }) {
             await relax(&record)

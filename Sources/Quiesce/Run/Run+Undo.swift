@@ -3,7 +3,7 @@
 /// Taking a snapshot back after the window.
 extension SnapshotRun {
     func takeBack(_ record: inout RunRecord, _ failure: Failure) async -> RunReport {
-        record.status = failure.status
+        (record.status, record.failure) = (failure.status, failure)
         switch failure.status {
         case .maybeFrozen, .quarantined:
             // Where the guest writes is not certain: no file is touched, and what is known of it is kept.
@@ -27,7 +27,7 @@ extension SnapshotRun {
             try await ports.hypervisor.merge(merges, options: MergeOptions()) { [tell] in tell(.merging($0)) }
         } catch {
             record.add(.undo, .failed, from: start, to: ports.time.now, error.message)
-            record.verdict.reasons.append("\(failure.message); it could not be undone and stays: \(error.message)")
+            record.end(because: "\(failure.message); it could not be undone and stays: \(error.message)")
             await keepAnyway(&record)
             return .failed
         }
@@ -44,7 +44,7 @@ extension SnapshotRun {
             return .undone
         } catch {
             record.add(.undo, .failed, from: start, to: ports.time.now, error.message)
-            record.verdict.reasons.append("\(failure.message); merged back, but not all was removed: \(error.message)")
+            record.end(because: "\(failure.message); merged back, but not all was removed: \(error.message)")
             return .failed
         }
     }

@@ -15,12 +15,20 @@ struct RunRecord {
     var chain = ChainState.notChecked("no snapshot")
     var filesystem = Check(.notChecked, "no snapshot")
     var status: ExitStatus = .internalError
+    /// What ended the run before its end.
+    var failure: Failure?
     /// The disks run on the overlays.
     var isCut = false
     /// The journal has an entry to close.
     var isOpen = false
     /// libvirt's snapshot of that name is ours.
     var isRegistered = false
+
+    /// The last word on why it failed.
+    mutating func end(because message: String) {
+        failure?.message = message
+        verdict.reasons.append(message)
+    }
 
     mutating func add(
         _ phase: Phase, _ status: PhaseReport.Status, from start: ContinuousClock.Instant,
@@ -35,7 +43,8 @@ struct RunRecord {
     func report(finishedAt: Timestamp, by starter: RunReport.Starter) -> RunReport {
         RunReport(
             run: run.description, startedAt: startedAt, finishedAt: finishedAt, required: plan.asked, verdict: verdict,
-            exit: status.rawValue, cut: cut, versions: plan.facts.versions, startedBy: starter, members: [member])
+            exit: status.rawValue, error: failure.map(Cause.init), cut: cut, versions: plan.facts.versions,
+            startedBy: starter, members: [member])
     }
 
     private var cut: RunReport.Cut? {

@@ -85,10 +85,8 @@ struct Snapshot: Verb {
     /// The last line on stderr of anything but full success is its cause.
     private func conclude(_ report: RunReport) -> ExitStatus {
         let status = ExitStatus(rawValue: report.exit) ?? .internalError
-        if status != .reached, let reason = report.verdict.reasons.last {
-            if status == .maybeFrozen, let name = report.members.first?.domain.name {
-                Terminal.complain("  stillpoint thaw \(name)\n")
-            }
+        if status != .reached, let reason = report.error?.message ?? report.verdict.reasons.last {
+            if let hint = report.error?.hint { Terminal.complain("  \(hint)\n") }
             Terminal.complain("stillpoint: \(reason)\n")
         }
         return status
