@@ -39,6 +39,11 @@ enum Terminal {
     static func write(_ text: String) { put(text, on: STDOUT_FILENO) }
     static func complain(_ text: String) { put(text, on: STDERR_FILENO) }
 
+    /// What to do, a line each, before the line that says what is wrong.
+    static func suggest(_ hint: String?) {
+        for line in hint?.split(separator: "\n") ?? [] { complain("  \(line)\n") }
+    }
+
     private static func put(_ text: String, on descriptor: CInt) {
         var rest = Array(text.utf8)[...]
         while !rest.isEmpty {

@@ -21,7 +21,7 @@ extension Verb {
             status = try await perform(options)
         } catch {
             (try? output)?.failed(error)
-            if let hint = error.hint { Terminal.complain("  \(hint)\n") }
+            Terminal.suggest(error.hint)
             Terminal.complain("stillpoint: \(error.message)\n")
             throw ExitCode(error.status.rawValue)
         }

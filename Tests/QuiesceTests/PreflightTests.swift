@@ -58,6 +58,7 @@ struct PreflightTests {
         ] {
             let refused = try findings { $0.agent = agent }
             #expect(refused.weight(of: code) == .refuses(.refused))
+            #expect(refused.refusal?.failure?.hint?.contains("--no-freeze") == true)
             #expect(refused[code]?.fix.contains { $0.contains("--no-freeze") } == true)
             let noted = try findings(freezing: false) { $0.agent = agent }
             #expect(noted.weight(of: code) == .note)

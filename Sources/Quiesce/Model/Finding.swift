@@ -28,6 +28,14 @@ public struct Finding: Sendable, Hashable {
     }
 }
 
+extension Finding {
+    /// What a command ends with that meets this finding, every line that mends it included; nil when it may go on.
+    public var failure: Failure? {
+        guard case .refuses(let status) = weight else { return nil }
+        return Failure(status, text, hint: fix.isEmpty ? nil : fix.joined(separator: "\n"))
+    }
+}
+
 extension [Finding] {
     /// The first finding that forbids a run.
     public var refusal: Finding? {

@@ -5,6 +5,7 @@ public struct Cause: Codable, Sendable, Hashable {
     /// The exit status.
     public var code: Int32
     public var message: String
+    /// What to do, perhaps on several lines.
     public var hint: String?
 
     public init(_ failure: Failure) {

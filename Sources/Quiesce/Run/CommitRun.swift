@@ -94,14 +94,12 @@ public struct CommitPlan: Sendable {
             throw Failure(
                 .refused, "\(name) does not run: its overlays are merged while it does", hint: "virsh start \(name)")
         }
-        if let finding = facts.graphFindings.first {
-            throw Failure(.quarantined, finding.text, hint: finding.fix.first)
-        }
-        if let finding = facts.stateFindings.refusal, case .refuses(let status) = finding.weight {
+        if let failure = facts.graphFindings.refusal?.failure { throw failure }
+        if let failure = facts.stateFindings.refusal?.failure {
             // A commit that was interrupted left its job running: it is taken up again.
             let jobs = facts.disks.compactMap(\.blockJob)
-            guard status == .busy, facts.activeJob == nil, jobs.allSatisfy({ $0 == "activeCommit" }) else {
-                throw Failure(status, finding.text, hint: finding.fix.first)
+            guard failure.status == .busy, facts.activeJob == nil, jobs.allSatisfy({ $0 == "activeCommit" }) else {
+                throw failure
             }
         }
         let wanted = try Self.layers(facts, snapshots, request)

@@ -21,9 +21,7 @@ public struct HandFreeze: Sendable {
 
     /// Freezes what the plan freezes; the guest thaws by itself after `lease`. Any doubt about the freeze ends in a thaw.
     public func freeze(_ plan: MemberPlan, lease: Duration) async throws(Failure) -> FreezeReport {
-        if let refusal = plan.findings.refusal, case .refuses(let status) = refusal.weight {
-            throw Failure(status, refusal.text, hint: refusal.fix.first)
-        }
+        if let failure = plan.findings.refusal?.failure { throw failure }
         guard plan.facts.agent.report?.canExecute == true else {
             throw Failure(
                 .refused,

@@ -3,9 +3,7 @@
 /// Everything slow, while the guest works on undisturbed.
 extension SnapshotRun {
     func open(_ record: inout RunRecord) async throws(Failure) {
-        if let refusal = plan.findings.refusal, case .refuses(let status) = refusal.weight {
-            throw Failure(status, refusal.text, hint: refusal.fix.first)
-        }
+        if let failure = plan.findings.refusal?.failure { throw failure }
         try interruption.check()
         try await ports.journal.open(run, for: plan.guest, named: request.name.description, at: ports.time.wall)
         record.isOpen = true

@@ -58,9 +58,7 @@ struct Snapshot: Verb {
             try output.result(PlanReport(plan, schema: "stillpoint.plan/v1")) { plan.text($0) }
             return plan.foreseen
         }
-        if let refusal = plan.findings.refusal, case .refuses(let status) = refusal.weight {
-            throw Failure(status, refusal.text, hint: refusal.fix.first)
-        }
+        if let failure = plan.findings.refusal?.failure { throw failure }
         let run = RunID.random()
         let stream = output == .jsonStream ? EventStream(run, since: begin) : nil
         let report = await SnapshotRun(
@@ -86,7 +84,7 @@ struct Snapshot: Verb {
     private func conclude(_ report: RunReport) -> ExitStatus {
         let status = ExitStatus(rawValue: report.exit) ?? .internalError
         if status != .reached, let reason = report.error?.message ?? report.verdict.reasons.last {
-            if let hint = report.error?.hint { Terminal.complain("  \(hint)\n") }
+            Terminal.suggest(report.error?.hint)
             Terminal.complain("stillpoint: \(reason)\n")
         }
         return status
