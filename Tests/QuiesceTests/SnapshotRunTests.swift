@@ -193,6 +193,17 @@ struct SnapshotRunTests {
         #expect(world.journal.manifests.count == 1)
     }
 
+    @Test("where the counts say that the freeze did not hold, an unfrozen image is no news: 11, not 24")
+    func unfrozenAsCounted() async throws {
+        var world = try World()
+        world.guest.thaws = [.success(1)]
+        world.verifier.proofs = [Sample.proof("vda1", frozen: true), Sample.proof("vdb", frozen: false)]
+        let report = try await world.run()
+        #expect(report.exit == Quiesce.ExitStatus.crashOnly.rawValue)
+        #expect(report.verdict.consistency == .crash)
+        #expect(report.members.first?.verification.filesystem.result == .ok)
+    }
+
     @Test("an overlay whose header is not what was planned fails verification, and nothing is undone")
     func headerCheckFails() async throws {
         let world = try World()
