@@ -84,14 +84,29 @@ extension GuestScript {
             done
             """#)
 
+    /// `detach UNIT COMMAND…`: in the background, outside the agent's control group where systemd is: what is inside dies
+    /// with a restart of the agent (measured). Its arguments may hold neither `$$` nor `${`, which systemd expands.
+    private static let detach = #"""
+        detach() {
+            unit=$1
+            shift
+            if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
+                systemd-run --quiet --collect --unit="$unit" \
+                    -p StandardInput=null -p StandardOutput=null -p StandardError=null -- "$@"
+            else
+                setsid "$@" >/dev/null 2>&1 </dev/null &
+            fi
+        }
+
+        """#
+
     /// `expedite RUN LEASE`: remembers the value, sets 1, and leaves a timer behind that puts it back.
     static let expedite = GuestScript(
-        text: #"""
+        text: detach + #"""
             d=/run/stillpoint/$1
             mkdir -p -m 700 "$d" && read -r old </sys/kernel/rcu_expedited && echo "$old" >"$d/rcu" || exit 1
-            setsid sh -c 'sleep "$2"; [ -f "$1/rcu" ] && cat "$1/rcu" >/sys/kernel/rcu_expedited; rm -rf "$1"' \
-                sh "$d" "$2" >/dev/null 2>&1 </dev/null &
-            echo $! >"$d/timer"
+            detach "stillpoint-$1-rcu" sh -c 'read -r me _ </proc/self/stat && echo "$me" >"$1/timer" && sleep "$2"
+                [ -f "$1/rcu" ] && cat "$1/rcu" >/sys/kernel/rcu_expedited; rm -rf "$1"' sh "$d" "$2" || exit 1
             echo 1 >/sys/kernel/rcu_expedited
             """#)
 
@@ -100,22 +115,29 @@ extension GuestScript {
             d=/run/stillpoint/$1
             [ -f "$d/rcu" ] || exit 0
             cat "$d/rcu" >/sys/kernel/rcu_expedited
-            read -r timer <"$d/timer" && kill -- "-$timer" 2>/dev/null
+            [ -f "$d/timer" ] && read -r timer <"$d/timer" && kill -- "-$timer" 2>/dev/null
             rm -rf "$d"
             """#)
 
-    /// `lend LEASE MOUNTPOINT…`: thaws them when the lease ends. Everything it needs then is loaded before: fsfreeze
-    /// itself is read once on a mount that is not frozen, so that it lies in the page cache.
+    /// `lend LEASE MOUNTPOINT…`: thaws them when the lease ends. Returns when the clock runs.
     static let lend = GuestScript(
-        text: #"""
-            lease=$1
-            shift
-            command -v fsfreeze >/dev/null || exit 1
-            mkdir -p -m 700 /run/stillpoint/lease && cp "$(command -v fsfreeze)" /run/stillpoint/lease/fsfreeze || exit 1
-            setsid sh -c 'lease=$1; shift; sleep "$lease"
-                for m in "$@"; do /run/stillpoint/lease/fsfreeze -u "$m"; done
-                rm -rf /run/stillpoint/lease' sh "$lease" "$@" >/dev/null 2>&1 </dev/null &
-            echo $! >/run/stillpoint/lease/timer
+        text: detach + #"""
+            f=/run/stillpoint/lease/timer
+            command -v fsfreeze >/dev/null && mkdir -p -m 700 /run/stillpoint/lease && rm -f "$f" || exit 1
+            read -r uuid </proc/sys/kernel/random/uuid
+            detach "stillpoint-lease-$uuid" sh -c 'read -r me _ </proc/self/stat && echo "$me" >"$1" || exit 1
+                f=$1 lease=$2
+                shift 2
+                sleep "$lease"
+                # Another lease may have begun since.
+                read -r timer <"$f" && [ "$timer" = "$me" ] || exit 0
+                for m; do fsfreeze -u "$m"; done
+                rm -rf /run/stillpoint/lease' sh "$f" "$@" || exit 1
+            for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+                [ -s "$f" ] && exit 0
+                sleep 0.2
+            done
+            exit 1
             """#)
 
     static let endLease = GuestScript(
