@@ -46,6 +46,22 @@ struct CommitRunTests {
         #expect(world.log.details(of: .mark) == ["committed"])
     }
 
+    @Test("--all on overlays whose bases are all used by others is refused, not done without a word")
+    func allShared() throws {
+        var facts = try Sample.facts()
+        for index in facts.disks.indices {
+            let base = facts.disks[index].liveChain[0]
+            facts.disks[index].liveChain.insert(ImageLayer(path: base.path + ".over", format: "qcow2"), at: 0)
+            facts.disks[index].savedImage = base.path + ".over"
+            facts.disks[index].qemuChain = facts.disks[index].liveChain
+            facts.sharedImages[base.path] = ["db02"]
+        }
+        var request = CommitRun.Request()
+        request.all = true
+        let failure = #expect(throws: Failure.self) { try CommitPlan(facts, [], request) }
+        #expect(failure?.status == .refused)
+    }
+
     @Test("one disk alone leaves the snapshot in being")
     func oneDisk() async throws {
         let world = try await world()

@@ -117,6 +117,9 @@ public struct CommitPlan: Sendable {
             merges.append(Merge(target: disk.target, top: top.path, base: base.path))
             merged += disk.liveChain.prefix(depth).map(\.path)
         }
+        guard !merges.isEmpty else {
+            throw Failure(.refused, "\(name) has nothing to merge: other domains use the images its overlays lie on")
+        }
         let gone = Set(merged)
         let left = Set(facts.disks.flatMap { $0.liveChain.map(\.path) }).subtracting(gone)
         finished = snapshots.filter { _, snapshot in
