@@ -19,15 +19,17 @@ public struct Ledger: Sendable {
         self.path = path
         var settings = GRDB.Configuration()
         settings.busyMode = .timeout(5)
-        settings.journalMode = .wal
         settings.foreignKeysEnabled = true
         settings.label = "stillpoint"
         do {
             database = try state.folder.whileLocked {
                 try state.folder.makeFile(Self.file)
                 let queue = try DatabaseQueue(path: path, configuration: settings)
-                // GRDB sets NORMAL with the WAL, which may lose the last commits in a power cut.
-                try queue.writeWithoutTransaction { try $0.execute(sql: "PRAGMA synchronous = FULL") }
+                // Not by GRDB's journalMode: that writes and syncs a table of its own at each opening, and sets NORMAL,
+                // which may lose the last commits in a power cut.
+                try queue.writeWithoutTransaction {
+                    try $0.execute(sql: "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL")
+                }
                 guard try !queue.read(Schema.migrator.hasBeenSuperseded) else {
                     throw Failure(.configuration, "\(path) was written by a newer stillpoint", hint: "use that one")
                 }
