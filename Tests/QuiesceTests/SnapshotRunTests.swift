@@ -12,7 +12,7 @@ struct SnapshotRunTests {
         let report = try await world.run()
         #expect(
             world.log.heard == [
-                .journalOpened, .staging, .definition, .stage, .rescue, .clock, .sync, .expedite, .window,
+                .journalOpened, .staging, .definition, .stage, .rescue, .clock, .expedite, .sync, .window,
                 .freeze, .cut, .thaw,
                 .relax, .windowClosed, .registering, .register, .disks, .headerCheck, .headerCheck, .imageCheck,
                 .catalogue, .journalClosed,
@@ -50,7 +50,7 @@ struct SnapshotRunTests {
     func expediteLease() async throws {
         let world = try World()
         _ = try await world.run()
-        #expect(world.log.details(of: .expedite) == ["35 s"])
+        #expect(world.log.details(of: .expedite) == ["1 min 35 s"])
     }
 
     @Test(

@@ -104,7 +104,7 @@ extension SnapshotRun {
         do throws(GuestFailure) {
             try await ports.guest.relax()
         } catch {
-            tell(.note("expedited RCU falls back by itself within 30 s: \(error.cause)"))
+            tell(.note("expedited RCU falls back by itself within two minutes: \(error.cause)"))
         }
     }
 

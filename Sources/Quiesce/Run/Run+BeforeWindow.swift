@@ -32,22 +32,25 @@ extension SnapshotRun {
         let start = ports.time.now
         try await ports.guest.prepareRescue()
         record.offset = try? await ports.guest.clockOffset()
-        var notes: [String] = []
-        if plan.facts.agent.report?.canExecute == true {
-            do throws(GuestFailure) {
-                try await ports.guest.sync(plan.synced.map(\.mountpoint), within: .seconds(60))
-                notes.append("sync")
-            } catch {
-                notes.append("not synced: \(error.cause)")
-            }
-        }
         try interruption.check()
+        var notes: [String] = []
+        let syncLimit = Duration.seconds(60)
         if plan.expedites {
             do throws(GuestFailure) {
-                try await ports.guest.expedite(lease: plan.maxFreeze + .seconds(30))
+                try await ports.guest.expedite(lease: syncLimit + plan.maxFreeze + .seconds(30))
                 notes.append("expedited RCU")
             } catch {
                 notes.append("RCU not expedited: \(error.cause)")
+            }
+        }
+        try interruption.check()
+        // Last: whatever is written after it is flushed inside the window.
+        if plan.facts.agent.report?.canExecute == true {
+            do throws(GuestFailure) {
+                try await ports.guest.sync(plan.synced.map(\.mountpoint), within: syncLimit)
+                notes.append("sync")
+            } catch {
+                notes.append("not synced: \(error.cause)")
             }
         }
         record.add(.prepare, .ok, from: start, to: ports.time.now, notes.joined(separator: ", "))
