@@ -54,7 +54,12 @@ extension Lab {
         @Test("an agent that is killed in the window comes back by systemd, and the guest is thawed")
         func killedInWindow() async throws {
             let guest = try LabGuest.current
-            try await hook(guest, "(sleep 0.3; kill -KILL $ga) >/dev/null 2>&1 </dev/null &")
+            // The agent makes that file just before the first filesystem is frozen.
+            try await hook(
+                guest,
+                """
+                (until [ -e /run/qga.state.isfrozen ]; do :; done; kill -KILL $ga) >/dev/null 2>&1 </dev/null &
+                """)
             let taken = try await guest.stillpoint("snapshot", guest.name, "--json", "--max-freeze", "20s")
             let report = try taken.json
             switch taken.exit {

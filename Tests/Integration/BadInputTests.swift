@@ -11,8 +11,8 @@ extension Lab {
         func unknownDomain() async throws {
             let stillpoint = try Stillpoint()
             defer { try? FileManager.default.removeItem(atPath: stillpoint.state) }
-            for command in ["snapshot", "plan", "doctor", "disks", "status", "verify", "commit", "jobs", "freeze", "thaw"] {
-                let ended = try await stillpoint.run([command, "no such domain", "--json"])
+            for command in "snapshot plan doctor disks status verify commit jobs freeze thaw".split(separator: " ") {
+                let ended = try await stillpoint.run([String(command), "no such domain", "--json"])
                 try expectFailure(ended, 66, "no such domain", isJSON: true)
             }
         }
@@ -136,8 +136,8 @@ extension Lab {
                 #expect(try await domain.stillpoint("disks", domain.name).exit == 0)
                 let environment = try await domain.stillpoint(
                     "snapshot", domain.name, "--no-freeze", "--name", "two", "--output", "env")
-                let read = try await Program.run(
-                    "sh", ["-c", "eval \"$1\" && printf '%s|%s' \"$STILLPOINT_DOMAIN\" \"$STILLPOINT_DISK_vda\"", "sh", environment.output])
+                let script = #"eval "$1" && printf '%s|%s' "$STILLPOINT_DOMAIN" "$STILLPOINT_DISK_vda""#
+                let read = try await Program.run("sh", ["-c", script, "sh", environment.output])
                 #expect(read.output == "\(domain.name)|\(domain.folder)/a b.odd")
                 let committed = try await domain.stillpoint("commit", domain.name, "--all", "--json")
                 #expect(committed.exit == 0, "\(committed)")

@@ -21,6 +21,7 @@ struct BareDomain: Sendable {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         chmod(folder, 0o755)
         defer { try? FileManager.default.removeItem(atPath: folder) }
+        let stillpoint = try Stillpoint()
         let uuid = UUID().uuidString.lowercased()
         var disks = ""
         for (index, image) in images.enumerated() {
@@ -33,7 +34,6 @@ struct BareDomain: Sendable {
         let definition = "\(folder)/domain.xml"
         try Data(xml(name, uuid, disks).utf8).write(to: URL(filePath: definition))
         try await Virsh.run("define", definition)
-        let stillpoint = try Stillpoint()
         let result: Result<Void, any Error>
         do {
             if running { try await Virsh.run("start", uuid) }

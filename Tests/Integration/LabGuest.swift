@@ -34,13 +34,15 @@ struct LabGuest: Sendable {
     private let files: Set<String>
 
     static func up(_ shape: Shape) async throws -> LabGuest {
-        let name = try await Program.succeed(lab, "up", shape.rawValue, "stillpoint-lab-it-\(shape.rawValue)", within: .seconds(900))
+        let stillpoint = try Stillpoint()
+        let name = "stillpoint-lab-it-\(shape.rawValue)"
+        try await Program.succeed(lab, "up", shape.rawValue, name, within: .seconds(900))
         let disks = try await Virsh.disks(of: name)
         let root = try #require(disks["vda"])
         let folder = (root as NSString).deletingLastPathComponent
         let files = try FileManager.default.contentsOfDirectory(atPath: folder)
         return LabGuest(
-            shape: shape, name: name, stillpoint: try Stillpoint(), disks: disks, folder: folder, files: Set(files))
+            shape: shape, name: name, stillpoint: stillpoint, disks: disks, folder: folder, files: Set(files))
     }
 
     func down() async {
@@ -81,7 +83,7 @@ struct LabGuest: Sendable {
             # QEMU looks for an opened terminal once a second.
             until printf '\\n' >&3 && IFS= read -r -t 0.5 -n 1 _ <&3; do :; done
             printf '%s; echo "typed" and run\\n' "$2" >&3
-            while IFS= read -r -t 60 told <&3; do [[ $told != "typed and run"* ]] || exit 0; done
+            while IFS= read -r -t 60 told <&3; do [[ $told != *"typed and run"* ]] || exit 0; done
             exit 1
             """
         let console = try await Virsh.run("ttyconsole", name)
@@ -140,6 +142,8 @@ struct LabGuest: Sendable {
 
     /// As the lab made it, by whatever works: one failed test shall not take the others with it.
     func restore() async {
+        _ = try? await type("rm -f /etc/qemu/qemu-ga.conf; pkill -CONT qemu-ga; systemctl restart qemu-guest-agent")
+        _ = try? await awaitAgent()
         _ = try? await Virsh.agent(name, #"{"execute":"guest-fsfreeze-thaw"}"#)
         _ = try? await stillpoint("thaw", name, "--foreign")
         _ = try? await stillpoint("commit", name, "--all")

@@ -31,8 +31,9 @@ extension Lab {
             #expect(report.member?["snapshot"]?["excluded"]?.array?.first?["target"] == "vde")
             #expect(report.member?["verification"]?["chain"]?["result"] == "ok")
             #expect(report.member?["verification"]?["filesystem"]?["result"] == "ok")
-            #expect(report.member?["phases"]?.array?.compactMap { $0["name"]?.string }
-                == ["preflight", "stage", "prepare", "freeze", "cut", "thaw", "register", "verify"])
+            #expect(
+                report.member?["phases"]?.array?.compactMap { $0["name"]?.string }
+                    == ["preflight", "stage", "prepare", "freeze", "cut", "thaw", "register", "verify"])
             #expect(try await untouched("vde", of: guest) == scratch)
 
             #expect(try await Virsh.snapshots(of: guest.name) == ["frozen"])

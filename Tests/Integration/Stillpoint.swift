@@ -12,7 +12,8 @@ struct Stillpoint: Sendable {
         let beside = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
         let environment = ProcessInfo.processInfo.environment["STILLPOINT_BINARY"]
         binary = environment ?? (beside as NSString).deletingLastPathComponent + "/stillpoint"
-        try #require(FileManager.default.isExecutableFile(atPath: binary), "\(binary): swift build --product stillpoint")
+        let isThere = FileManager.default.isExecutableFile(atPath: binary)
+        try #require(isThere, "\(binary): swift build --product stillpoint")
         state = try Place.makeFolder()
     }
 
