@@ -36,7 +36,7 @@ whole_number() { [[ $2 =~ ^[1-9][0-9]{0,5}$ ]] || usage "$1 is a whole number fr
 # The release binary, unless another is named.
 find_stillpoint() {
     [[ -n ${stillpoint:-} ]] || stillpoint=${lab%Tests/*}.build/release/stillpoint
-    [[ -x $stillpoint ]] || die "no $stillpoint: swift build -c release --static-swift-stdlib --product stillpoint"
+    [[ -x $stillpoint ]] || die "no $stillpoint: swift build -c release --product stillpoint"
 }
 
 # A fresh guest, which goes again with this process; lab refuses a name that belongs to another domain.
