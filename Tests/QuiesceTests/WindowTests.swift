@@ -108,4 +108,16 @@ struct WindowTests {
         let done = try #require(result.cutDone)
         #expect(done <= sent)
     }
+
+    @Test("a run that does not freeze never says that it does")
+    func saysNothingOfFreezing() async throws {
+        var world = try World()
+        #expect(try await world.run().exit == 0)
+        #expect(world.log.details(of: .told).contains("began(Quiesce.Phase.freeze)"))
+        world = try World()
+        world.request.freezes = false
+        #expect(try await world.run().exit == 0)
+        #expect(world.log.details(of: .told).contains("began(Quiesce.Phase.cut)"))
+        #expect(!world.log.details(of: .told).contains("began(Quiesce.Phase.freeze)"))
+    }
 }

@@ -61,7 +61,7 @@ extension SnapshotRun {
         let step = JournalStep.window(mountpoints: plan.frozen.map(\.mountpoint), overlays: plan.disks.map(\.overlay))
         try await ports.journal.record(step, of: run, at: ports.time.wall)
         try interruption.check()
-        tell(.began(.freeze))
+        tell(.began(plan.freezes ? .freeze : .cut))
     }
 
     /// Nothing has been frozen: what was staged is removed and the reason reported.
