@@ -62,6 +62,7 @@ struct PreflightTests {
             #expect(refused[code]?.fix.contains { $0.contains("--no-freeze") } == true)
             let noted = try findings(freezing: false) { $0.agent = agent }
             #expect(noted.weight(of: code) == .note)
+            #expect(noted[code]?.fix.contains { $0.contains("--no-freeze") } == false)
             #expect(noted.refusal == nil)
         }
     }

@@ -47,13 +47,15 @@ extension GuestFacts {
     }
 
     func agentFindings(_ request: SnapshotRequest) -> [Finding] {
+        let withoutFreeze = "or take a crash-consistent one:   stillpoint snapshot \(name) --no-freeze"
         // Without a freeze no agent is needed; what it could have told is still worth a note.
         func weigh(_ finding: Finding) -> [Finding] {
             var finding = finding
-            if !request.freezes, case .refuses = finding.weight { finding.weight = .note }
+            guard !request.freezes, case .refuses = finding.weight else { return [finding] }
+            finding.weight = .note
+            finding.fix.removeAll { $0 == withoutFreeze }
             return [finding]
         }
-        let withoutFreeze = "or take a crash-consistent one:   stillpoint snapshot \(name) --no-freeze"
         switch agent {
         case .unasked: return []
         case .noChannel:
