@@ -17,8 +17,8 @@ public struct LibvirtError: Error, Sendable, Equatable {
     public let call: String
 
     /// An error libvirt did not report itself; `message` is ours.
-    init(code: Code, message: String, call: String) {
-        self.init(code: code, domain: 0, level: Int(VIR_ERR_ERROR.rawValue), message: message, call: call)
+    init(code: Code, domain: Int = 0, message: String, call: String) {
+        self.init(code: code, domain: domain, level: Int(VIR_ERR_ERROR.rawValue), message: message, call: call)
     }
 
     private init(code: Code, domain: Int, level: Int, message: String, call: String) {
@@ -27,6 +27,13 @@ public struct LibvirtError: Error, Sendable, Equatable {
         self.level = level
         self.message = message
         self.call = call
+    }
+
+    /// The conversation with the daemon broke down or never began, by libvirt's own client; false where the daemon
+    /// answered with this error. The code does not tell: a closed socket is an internal error, a lost one a system error.
+    public var isOfConnection: Bool {
+        [Int(VIR_FROM_RPC.rawValue), Int(VIR_FROM_REMOTE.rawValue)].contains(domain)
+            || [.noConnect, .rpc, .invalidConnection].contains(code)
     }
 
     /// The calling thread's last error.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import GuestAgent
 import Libvirt
 import Quiesce
 
@@ -53,11 +54,15 @@ extension Failure {
     init(_ error: LibvirtError, doing what: String) {
         switch error.code {
         case .noDomain, .noDomainSnapshot:
-            self.init(.noSuchThing, error.message, hint: "virsh list --all")
-        case .noConnect, .rpc, .invalidConnection, .systemError, .authFailed, .authUnavailable, .authCancelled:
+            self.init(.noSuchThing, error.message.printable(limit: 1024), hint: "virsh list --all")
+        case .authFailed, .authUnavailable, .authCancelled,
+            .systemError where error.isOfConnection && error.message.hasSuffix("Permission denied"):
             self.init(
-                .unreachable, "cannot \(what): \(error.description)",
-                hint: "is libvirtd (or virtqemud) running, and may you use it?")
+                .notPermitted, "not allowed to \(what): \(error.description)",
+                hint: "run it as root or as a member of the group libvirt")
+        case _ where error.isOfConnection:
+            self.init(
+                .unreachable, "cannot \(what): \(error.description)", hint: "is libvirtd (or virtqemud) running?")
         case .operationDenied, .accessDenied:
             self.init(.notPermitted, "not allowed to \(what): \(error.description)")
         case .resourceBusy, .operationTimeout, .blockCopyActive:
