@@ -84,7 +84,7 @@ public struct DiskFacts: Sendable, Hashable {
     /// then boot the base and lose every write since (measured on libvirt 9.0).
     public var disagreement: String? {
         // A medium that was changed live alone is no quarrel: nothing is written to it.
-        guard let qemuChain, device == .disk, !isReadOnly else { return nil }
+        guard let qemuChain, device == .disk, !isReadOnly, isComparable else { return nil }
         if qemuChain.map(\.path) != liveChain.map(\.path) {
             return "\(target): QEMU writes to \(qemuChain.first?.path ?? "nothing"),"
                 + " the running definition names \(activeImage?.path ?? "nothing")"
@@ -94,6 +94,14 @@ public struct DiskFacts: Sendable, Hashable {
                 "\(target): QEMU writes to \(activeImage?.path ?? "nothing"), the saved definition names \(savedImage)"
         }
         return nil
+    }
+
+    /// QEMU names a file or device as the definitions do; a network disk by a URL of its own, a pool's volume by its path.
+    private var isComparable: Bool {
+        switch source {
+        case .file, .block: true
+        case .none, .volume, .network, .other: false
+        }
     }
 }
 
