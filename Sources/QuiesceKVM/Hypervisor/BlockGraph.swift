@@ -14,6 +14,8 @@ struct BlockGraph {
     static let request = #"{"execute":"query-block"}"#
     /// QEMU nests one object a layer.
     private static let limits = JSONLimits(bytes: 16 << 20, depth: 64)
+    /// Nodes that libvirt puts on top of a disk's images (`copy_on_read='on'`, a throttle, a backup): no layers.
+    private static let filters: Set = ["copy-on-read", "throttle", "copy-before-write"]
 
     private var disks: [String: Disk] = [:]
 
@@ -45,19 +47,20 @@ struct BlockGraph {
         var layers: [ImageLayer] = []
         var next = image
         while let layer = next, layers.count < 256 {
-            if let name = layer["filename"]?.string {
-                layers.append(ImageLayer(path: path(of: name), format: layer["format"]?.string ?? "?"))
+            let format = layer["format"]?.string ?? "?"
+            if let name = layer["filename"]?.string, !filters.contains(format) {
+                layers.append(ImageLayer(path: path(of: name), format: format))
             }
             next = layer["backing-image"]
         }
         return layers
     }
 
-    /// QEMU writes a file it opened by options as `json:{…}`; the plain path is inside.
+    /// QEMU writes a file it opened by options as `json:{…}`; the plain path is inside, beside all the layers below it.
     private static func path(of name: String) -> String {
-        guard name.hasPrefix("json:"), let options = try? JSONValue(parsing: String(name.dropFirst(5))) else {
-            return name
-        }
+        guard name.hasPrefix("json:"),
+            let options = try? JSONValue(parsing: String(name.dropFirst(5)), limits: limits)
+        else { return name }
         var next: JSONValue? = options
         while let node = next {
             if let path = node["filename"]?.string { return path }
