@@ -25,8 +25,10 @@ struct SurveyReply {
             case ("systemd", 1): survey.hasSystemd = true
             case ("rcu_normal", 2): rcuNormal = words[1] != "0"
             case ("isolated", 2): isolated = words[1]
-            case ("disk", 3), ("disk", 4):
-                targets[words[1]] = disks.target(sysfs: words[2], serial: words.count == 4 ? words[3] : "")
+            case ("disk", 3...):
+                // A serial may hold blanks.
+                targets[words[1]] = disks.target(
+                    sysfs: words[2], serial: words.dropFirst(3).joined(separator: " "))
             case ("part", 3), ("slave", 3): below[words[1], default: []].insert(words[2])
             case ("lvm", 3): groups[Self.group(ofVolume: words[2]), default: (nil, [])].devices.insert(words[1])
             case ("pv", 4):
