@@ -16,9 +16,10 @@ struct DiskMap {
     private var byDrive: [DriveAddress: DiskTarget] = [:]
 
     init(_ disks: [DiskFacts]) {
+        // virtio-blk cuts serials to 20 bytes; two that are the same then tell nothing.
+        bySerial = Dictionary(grouping: disks.filter { $0.serial != nil }) { String(($0.serial ?? "").prefix(20)) }
+            .compactMapValues { $0.count == 1 ? $0.first?.target : nil }
         for disk in disks where disk.device == .disk || disk.device == .lun || disk.device == .cdrom {
-            // virtio-blk cuts serials to 20 bytes.
-            if let serial = disk.serial { bySerial[String(serial.prefix(20))] = disk.target }
             switch disk.address {
             case .pci(let address): byPCI[address] = disk.target
             case .drive(let controller?, _, let target, let unit):
