@@ -103,9 +103,11 @@ struct DomainDefinition {
         case "pci": return pci(address).map { .pci($0) } ?? .other
         case "drive":
             func number(_ name: String) -> Int { address.attribute(name).flatMap { Int($0) } ?? 0 }
+            // IDE, SATA and floppy controllers count from 0 too.
+            let isSCSI = disk.child("target")?.attribute("bus") == "scsi"
             return .drive(
-                controller: controllers[number("controller")], bus: number("bus"), target: number("target"),
-                unit: number("unit"))
+                controller: isSCSI ? controllers[number("controller")] : nil, bus: number("bus"),
+                target: number("target"), unit: number("unit"))
         default: return .other
         }
     }
