@@ -20,13 +20,7 @@ struct DomainDefinition {
     var relabelsWithAppArmor = false
 
     init(xml: String) throws(Failure) {
-        let document: XMLDocument
-        do {
-            document = try XMLDocument(data: Data(xml.utf8), options: [.nodeLoadExternalEntitiesNever])
-        } catch {
-            throw Failure(.internalError, "libvirt's definition of the domain is not readable XML: \(error)")
-        }
-        guard let domain = document.rootElement() else { return }
+        let domain = try Self.root(of: xml)
         let devices = domain.child("devices")
         let controllers = Self.controllers(devices)
         disks = devices?.children("disk").compactMap { Self.disk($0, controllers) } ?? []
@@ -39,6 +33,19 @@ struct DomainDefinition {
         relabelsWithAppArmor = domain.children("seclabel").contains {
             $0.attribute("model") == "apparmor" && $0.attribute("relabel") != "no"
         }
+    }
+
+    /// The `<domain>` element, and whole: XMLDocument on Linux crashes on an empty text and makes what it can of half of
+    /// one.
+    static func root(of xml: String) throws(Failure) -> XMLElement {
+        let text = xml.trimmingCharacters(in: .whitespacesAndNewlines)
+        let document =
+            text.hasPrefix("<domain") && text.hasSuffix("</domain>")
+            ? try? XMLDocument(data: Data(text.utf8), options: [.nodeLoadExternalEntitiesNever]) : nil
+        guard let root = document?.rootElement(), root.name == "domain" else {
+            throw Failure(.internalError, "libvirt's definition of the domain is not whole, readable XML")
+        }
+        return root
     }
 
     /// PCI addresses of the SCSI controllers, by index: the guest knows a SCSI disk by its controller's.

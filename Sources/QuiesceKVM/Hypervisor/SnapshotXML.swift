@@ -28,18 +28,10 @@ enum SnapshotXML {
         snapshot.add("creationTime", String(registration.createdAt.seconds))
         snapshot.addChild(element("memory", ["snapshot": "no"]))
         snapshot.addChild(disks(registration.disks, leaving: registration.others))
-        do {
-            let definition = try XMLDocument(
-                xmlString: registration.definition, options: [.nodeLoadExternalEntitiesNever])
-            guard let domain = definition.rootElement()?.copy() as? XMLElement else {
-                throw Failure(.internalError, "the saved definition has no root element")
-            }
-            snapshot.addChild(domain)
-        } catch let failure as Failure {
-            throw failure
-        } catch {
-            throw Failure(.internalError, "the saved definition is not readable XML: \(error)")
+        guard let domain = try DomainDefinition.root(of: registration.definition).copy() as? XMLElement else {
+            throw Failure(.internalError, "the saved definition cannot be copied")
         }
+        snapshot.addChild(domain)
         return snapshot.xmlString
     }
 
