@@ -20,18 +20,18 @@ struct Page {
 
     var text: String { lines.map { $0 + "\n" }.joined() }
 
-    mutating func line(_ text: String) { lines.append(text) }
+    mutating func line(_ text: String) { lines.append(text.withoutTrailingBlanks) }
     mutating func gap() { if lines.last != "" { lines.append("") } }
 
     /// The label stands on the first of the rows only.
     mutating func rows(_ name: String, _ rows: [String]) {
         for (index, row) in rows.enumerated() {
-            lines.append("  " + (index == 0 ? name : "").padded(to: label) + row)
+            line("  " + (index == 0 ? name : "").padded(to: label) + row)
         }
     }
 }
 
-/// A table whose columns are as wide as their widest cell; the last one is never padded.
+/// A table whose columns are as wide as their widest cell.
 struct Table {
     private var cells: [[String]] = []
     private let rightAligned: Set<Int>
@@ -51,8 +51,8 @@ struct Table {
         return cells.map { row in
             row.enumerated().map { index, cell in
                 if rightAligned.contains(index) { return cell.padded(to: widths[index], before: true) }
-                return index == row.count - 1 ? cell : cell.padded(to: widths[index])
-            }.joined(separator: "   ")
+                return cell.padded(to: widths[index])
+            }.joined(separator: "   ").withoutTrailingBlanks
         }
     }
 }
@@ -62,4 +62,6 @@ extension String {
         let space = String(repeating: " ", count: Swift.max(0, width - count))
         return before ? space + self : self + space
     }
+
+    var withoutTrailingBlanks: String { String(reversed().drop { $0 == " " }.reversed()) }
 }

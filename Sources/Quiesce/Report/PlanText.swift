@@ -44,8 +44,8 @@ extension MemberPlan {
         let report = facts.agent.report
         let agent = report.map { "\($0.system.prettyName), agent \($0.version)" } ?? "no agent"
         page.line(
-            ink.bold("\(guest.name)   \(facts.power.word), \(agent)".padded(to: 48))
-                + " now: \(now.rawValue), can be: \(Consistency.filesystem.rawValue)")
+            ink.bold("\(guest.name)   \(facts.power.word), \(agent)".padded(to: 46))
+                + "   now: \(now.rawValue), can be: \(Consistency.filesystem.rawValue)")
         page.gap()
         page.findings(findings, ink)
         return page.text

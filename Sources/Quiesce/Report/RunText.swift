@@ -10,10 +10,11 @@ extension RunReport {
 
     private func write(_ member: MemberReport, on page: inout Page, _ ink: Ink) {
         let window = member.freeze.map {
-            "frozen \(ink.bold("\($0.windowMs) ms")) of \(Duration.milliseconds($0.maxFreezeMs).forPeople) allowed"
+            "frozen \(ink.bold(Duration.milliseconds($0.windowMs).forPeople))"
+                + " of \(Duration.milliseconds($0.maxFreezeMs).forPeople) allowed"
         }
         let head = "\(member.domain.name)   \(title)"
-        page.line(ink.bold(head.padded(to: 48)) + (window.map { " " + $0 } ?? ""))
+        page.line(ink.bold(head) + "   ".padded(to: 49 - head.count) + (window ?? ""))
         page.gap()
         if let snapshot = member.snapshot {
             let time = cut.map { "cut at \($0.at.local)" } ?? ""
@@ -30,16 +31,23 @@ extension RunReport {
         for check in [member.verification.chain, member.verification.filesystem] where check.result == .failed {
             page.rows("failed", [check.detail])
         }
+        if member.verification.filesystem.result == .ok, Timeline.hidesPart(of: member.verification) {
+            page.rows("verified", [member.verification.filesystem.detail])
+        }
         page.gap()
         if let snapshot = member.snapshot {
             page.rows("look", ["stillpoint verify \(member.domain.name) \(snapshot.name)"])
             page.rows("carry on", ["stillpoint commit \(member.domain.name) \(snapshot.name)"])
         }
+        if mayBeFrozen { page.rows("thaw", ["stillpoint thaw \(member.domain.name)"]) }
         if member.freeze != nil { page.line("  * as reported by the guest") }
     }
 
+    private var mayBeFrozen: Bool { exit == ExitStatus.maybeFrozen.rawValue }
+
     private var title: String {
-        switch verdict.consistency {
+        if mayBeFrozen { return "MAY STILL BE FROZEN" }
+        return switch verdict.consistency {
         case .none: "no snapshot"
         case .crash: "crash-consistent"
         case .filesystem: "filesystem-consistent"
@@ -67,6 +75,9 @@ extension RunReport {
 /// Where the time of a run went, one bar a phase, on one scale.
 private struct Timeline {
     private static let width: Int64 = 36
+    private static let timeWidth = 10
+    /// What is left of 100 columns.
+    private static let detailWidth = 37
     private var bars: [(name: String, start: Int64, took: Int64, detail: String, isBold: Bool)] = []
     private let ink: Ink
 
@@ -75,32 +86,48 @@ private struct Timeline {
         let window: Set<Phase> = [.freeze, .cut, .thaw]
         for phase in member.phases where !window.contains(phase.name) {
             let detail = phase.name == .verify ? Self.verdict(member.verification) : phase.detail ?? ""
-            bars.append((phase.name.rawValue, phase.startMs, phase.tookMs, Self.failed(phase) + detail, false))
+            add(phase.name.rawValue, phase.startMs, phase.tookMs, Self.failed(phase) + detail)
         }
         let parts = member.phases.filter { window.contains($0.name) && $0.status != .skipped }
         if let start = parts.map(\.startMs).min(), let freeze = member.freeze {
             let detail =
                 parts.map { "\(Self.failed($0))\($0.name.rawValue) \($0.tookMs)" }.joined(separator: " + ") + " ms"
-            bars.append(("window", start, freeze.windowMs, detail, true))
+            add("window", start, freeze.windowMs, detail, isBold: true)
         } else if let cut = parts.first {
-            bars.append(("cut", cut.startMs, cut.tookMs, Self.failed(cut) + (cut.detail ?? ""), true))
+            add("cut", cut.startMs, cut.tookMs, Self.failed(cut) + (cut.detail ?? ""), isBold: true)
         }
         bars.sort { $0.start < $1.start }
+    }
+
+    /// A manifest is a file, and its numbers may be any: a century bounds the arithmetic. A long detail is told in full
+    /// by the reasons below.
+    private mutating func add(_ name: String, _ start: Int64, _ took: Int64, _ detail: String, isBold: Bool = false) {
+        let century: Int64 = 36_525 * 86_400_000
+        bars.append((name, min(max(start, 0), century), min(max(took, 0), century), detail, isBold))
     }
 
     var rows: [String] {
         guard let begin = bars.map(\.start).min(), let end = bars.map({ $0.start + $0.took }).max() else { return [] }
         let span = max(1, end - begin)
+        let times = bars.map { Duration.milliseconds($0.took).forPeople.count }
+        let column = max(Self.timeWidth, times.max() ?? 0)
+        let room = Self.detailWidth + Self.timeWidth - column
         return bars.map { bar in
-            let from = (bar.start - begin) * Self.width / span
+            let from = min(Self.width - 1, (bar.start - begin) * Self.width / span)
             let length = max(1, min(Self.width - from, bar.took * Self.width / span))
             let drawing =
                 String(repeating: " ", count: Int(clamping: from))
                 + String(repeating: "█", count: Int(clamping: length))
-            let time = Duration.milliseconds(bar.took).forPeople.padded(to: 9, before: true)
-            return "  " + bar.name.padded(to: 11) + (bar.isBold ? ink.bold(time) : time) + "   "
-                + drawing.padded(to: Int(Self.width) + 2) + bar.detail
+            let time = Duration.milliseconds(bar.took).forPeople.padded(to: column, before: true)
+            let detail = bar.detail.count > room ? bar.detail.prefix(room - 1) + "…" : bar.detail
+            let figures = "  " + bar.name.padded(to: 10) + (bar.isBold ? ink.bold(time) : time)
+            return figures + "   " + drawing.padded(to: Int(Self.width) + 2) + detail
         }
+    }
+
+    /// Its detail is longer than the line has room for.
+    static func hidesPart(of verification: MemberReport.Verification) -> Bool {
+        verdict(verification).count > detailWidth
     }
 
     private static func failed(_ phase: PhaseReport) -> String { phase.status == .failed ? "failed: " : "" }
