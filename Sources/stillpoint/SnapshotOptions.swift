@@ -39,8 +39,9 @@ struct SnapshotOptions: ParsableArguments {
     @Flag(help: .hidden) var quiesce = false
     @Flag(help: .hidden) var live = false
 
-    func request(for guest: GuestIdentity, in workplace: Workplace) throws(Failure) -> SnapshotRequest {
-        var wanted = SnapshotRequest(name: SnapshotName(at: workplace.time.wall))
+    /// What the command line says. What is wrong with it is told before any hypervisor is asked.
+    func request() throws(Failure) -> SnapshotRequest {
+        var wanted = SnapshotRequest(name: SnapshotName(at: SystemTime().wall))
         if let name {
             guard let chosen = SnapshotName(name) else {
                 throw Failure(
@@ -50,12 +51,11 @@ struct SnapshotOptions: ParsableArguments {
             wanted.name = chosen
         }
         wanted.selection = try selection.selection()
-        wanted.note = description
+        wanted.note = try note()
         wanted.freezes = !noFreeze
         wanted.runsHooks = !noHooks && !noFreeze
         wanted.registers = !noMetadata
         wanted.expedites = !noExpedite
-        workplace.configure(&wanted, for: guest)
         if let require {
             guard require != .none else { throw Failure(.usage, "--require none asks for nothing") }
             wanted.required = require
@@ -70,10 +70,30 @@ struct SnapshotOptions: ParsableArguments {
         return wanted
     }
 
+    /// With what the configuration says of this guest; the command line goes before it.
+    func complete(
+        _ wanted: SnapshotRequest, for guest: GuestIdentity, in workplace: Workplace
+    ) -> SnapshotRequest {
+        var request = wanted
+        workplace.configure(&request, for: guest)
+        if let maxFreeze { request.maxFreeze = maxFreeze.duration }
+        return request
+    }
+
+    /// It goes into libvirt's XML, which takes no control characters: libvirt would refuse it after the cut.
+    private func note() throws(Failure) -> String? {
+        let isText = (description ?? "").unicodeScalars.allSatisfy { scalar in
+            scalar.properties.generalCategory != .control || scalar == "\n" || scalar == "\t"
+        }
+        guard isText else { throw Failure(.usage, "--description holds control characters") }
+        return description
+    }
+
     /// The plan alone, for those who only look.
     func plan(_ guest: DomainArgument, in workplace: Workplace) async throws(Failure) -> MemberPlan {
+        let wanted = try request()
         let open = try await workplace.guest(guest.reference)
-        return try await open.plan(request(for: open.identity, in: workplace))
+        return try await open.plan(complete(wanted, for: open.identity, in: workplace))
     }
 
     /// What a virsh user may not expect.

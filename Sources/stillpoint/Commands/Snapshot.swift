@@ -39,6 +39,7 @@ struct Snapshot: Verb {
 
     func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
         let output = try output
+        let wanted = try options.request()
         let workplace = try workplace(general)
         try workplace.uri.demandLocal(for: "snapshot")
         let interruption = Interruption()
@@ -46,7 +47,7 @@ struct Snapshot: Verb {
         defer { withExtendedLifetime(signals) {} }
         let (begin, startedAt) = (workplace.time.now, workplace.time.wall)
         let open = try await workplace.guest(guest.reference)
-        let request = try options.request(for: open.identity, in: workplace)
+        let request = options.complete(wanted, for: open.identity, in: workplace)
         let lock =
             dryRun
             ? nil : try await open.lock(for: "snapshot", waiting: wait?.duration ?? .zero, interruption: interruption)
