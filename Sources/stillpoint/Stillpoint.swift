@@ -49,10 +49,13 @@ struct Stillpoint: AsyncParsableCommand {
         if code.isSuccess {
             Terminal.write(text + "\n")
         } else {
+            // The last line is the cause, and the one before it where to read on.
+            let cause = message(for: error).split(separator: "\n").joined(separator: " ")
+            let hint = text.split(separator: "\n").last { $0.hasPrefix("  See ") }?.dropFirst(2)
             if arguments.contains("--json") || arguments.contains("--json-stream") {
-                Output.json.failed(Failure(.usage, message(for: error)))
+                Output.json.failed(Failure(.usage, cause, hint: hint.map(String.init)))
             }
-            Terminal.complain(text + "\n")
+            Terminal.complain((hint.map { "  \($0)\n" } ?? "") + "stillpoint: \(cause)\n")
         }
         Glibc.exit(code.rawValue)
     }
