@@ -78,7 +78,7 @@ extension GuestScript {
     /// Two rounds: the second takes what was written during the first, so that the freeze finds little left.
     static let sync = GuestScript(
         text: #"""
-            for round in 1 2; do
+            for _ in 1 2; do
                 for m in "$@"; do sync -f "$m" 2>/dev/null & done
                 wait
             done
@@ -104,7 +104,8 @@ extension GuestScript {
     static let expedite = GuestScript(
         text: detach + #"""
             d=/run/stillpoint/$1
-            mkdir -p -m 700 "$d" && read -r old </sys/kernel/rcu_expedited && echo "$old" >"$d/rcu" || exit 1
+            umask 077
+            mkdir -p "$d" && read -r old </sys/kernel/rcu_expedited && echo "$old" >"$d/rcu" || exit 1
             detach "stillpoint-$1-rcu" sh -c 'read -r me _ </proc/self/stat && echo "$me" >"$1/timer" && sleep "$2"
                 [ -f "$1/rcu" ] && cat "$1/rcu" >/sys/kernel/rcu_expedited; rm -rf "$1"' sh "$d" "$2" || exit 1
             echo 1 >/sys/kernel/rcu_expedited
@@ -123,7 +124,8 @@ extension GuestScript {
     static let lend = GuestScript(
         text: detach + #"""
             f=/run/stillpoint/lease/timer
-            command -v fsfreeze >/dev/null && mkdir -p -m 700 /run/stillpoint/lease && rm -f "$f" || exit 1
+            umask 077
+            command -v fsfreeze >/dev/null && mkdir -p /run/stillpoint/lease && rm -f "$f" || exit 1
             read -r uuid </proc/sys/kernel/random/uuid
             detach "stillpoint-lease-$uuid" sh -c 'read -r me _ </proc/self/stat && echo "$me" >"$1" || exit 1
                 f=$1 lease=$2
@@ -133,7 +135,7 @@ extension GuestScript {
                 read -r timer <"$f" && [ "$timer" = "$me" ] || exit 0
                 for m; do fsfreeze -u "$m"; done
                 rm -rf /run/stillpoint/lease' sh "$f" "$@" || exit 1
-            for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+            for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
                 [ -s "$f" ] && exit 0
                 sleep 0.2
             done
