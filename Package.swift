@@ -61,8 +61,11 @@ let package = Package(
         .testTarget(name: "QuiesceTests", dependencies: ["Quiesce"], swiftSettings: strict),
         .testTarget(
             name: "QuiesceKVMTests",
-            dependencies: ["QuiesceKVM", "Quiesce", "JSON", .product(name: "GRDB", package: "GRDB.swift")],
-            swiftSettings: strict),
+            dependencies: [
+                "QuiesceKVM", "Quiesce", "GuestAgent", "Libvirt", "JSON", .product(name: "GRDB", package: "GRDB.swift"),
+            ],
+            exclude: ["Fixtures", "Golden/Expected"], swiftSettings: strict),
+        .testTarget(name: "StillpointTests", dependencies: ["stillpoint"], swiftSettings: strict),
         .testTarget(
             name: "IntegrationTests",
             dependencies: [

@@ -46,13 +46,14 @@ boot() {
     trap leave EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    if "$lab" list | grep -q "^$guest "; then
+    # Not through a pipe: grep -q would end it early, and a guest that is there would be taken for none and replaced.
+    if grep -q "^$guest " <<<"$("$lab" list)"; then
         die "'$guest' is there already: $lab down $guest, or another name"
     fi
     # From here on the guest is ours to remove; the lab leaves alone what it did not make.
     booted=yes
     "$lab" up wide "$guest" >/dev/null
-    uuid=$(virsh --quiet domuuid "$guest" | head -n 1)
+    uuid=$(virsh --quiet domuuid "$guest" | awk 'NF')
 }
 
 leave() {
@@ -72,7 +73,7 @@ now() { local t=$EPOCHREALTIME; echo "${t/[.,]/}"; }
 
 describe_machine() {
     local cpu accel
-    cpu=$(sed -n 's/^model name[[:space:]]*: //p' /proc/cpuinfo | head -n 1)
+    cpu=$(awk -F ': ' '/^model name/ { print $2; exit }' /proc/cpuinfo)
     accel=${STILLPOINT_LAB_ACCEL:-tcg}
     cat <<TEXT
 host     $(nproc) x $cpu, kernel $(uname -r), load average $(cut -d ' ' -f 1-3 /proc/loadavg)

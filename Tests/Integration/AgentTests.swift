@@ -76,9 +76,9 @@ extension Lab {
         @Test(
             "Ctrl-C ends in a thawed guest without a trace, whenever it comes",
             arguments: [
-                "making the overlays", "syncing", "freezing", "registering", "verifying",
+                nil, "making the overlays", "syncing", "freezing", "registering", "verifying",
             ])
-        func interrupted(_ phase: String) async throws {
+        func interrupted(_ phase: String?) async throws {
             let guest = try LabGuest.current
             let ended = try await guest.stillpoint(
                 "snapshot", guest.name, "--json", interrupt: .init(text: phase, signal: .interrupt))

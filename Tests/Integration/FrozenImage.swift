@@ -31,24 +31,15 @@ struct FrozenImage: Sendable {
         return file
     }
 
-    /// The first `count` MiB as a raw file in `folder`.
-    private func head(_ count: Int, in folder: String) async throws -> String {
-        let file = "\(folder)/\(target).head"
-        try await Program.succeed(
-            "qemu-img", "dd", "-f", format, "-O", "raw", "bs=1M", "count=\(count)", "if=\(image)", "of=\(file)")
-        return file
-    }
-
-    /// Whether the ext4 on the disk, or on the first partition of vda, says that its journal has to be replayed.
-    func needsRecovery() async throws -> Bool {
+    /// Whether the ext4 that begins after that many MiB says that its journal has to be replayed.
+    func needsRecovery(at start: Int = 0) async throws -> Bool {
         try await Place.withFolder { folder in
-            var file = try await head(3, in: folder)
-            if target == "vda" {
-                let partition = "\(folder)/vda1.head"
-                try await Program.succeed("dd", "if=\(file)", "of=\(partition)", "bs=1M", "skip=1", "status=none")
-                file = partition
-            }
-            let words = try await Program.succeed("tune2fs", "-l", file)
+            let head = "\(folder)/head"
+            let filesystem = "\(folder)/filesystem"
+            try await Program.succeed(
+                "qemu-img", "dd", "-f", format, "-O", "raw", "bs=1M", "count=\(start + 2)", "if=\(image)", "of=\(head)")
+            try await Program.succeed("dd", "if=\(head)", "of=\(filesystem)", "bs=1M", "skip=\(start)", "status=none")
+            let words = try await Program.succeed("tune2fs", "-l", filesystem)
             let features = try #require(words.split(separator: "\n").first { $0.hasPrefix("Filesystem features:") })
             return features.contains("needs_recovery")
         }

@@ -32,9 +32,9 @@ enum Program {
         var description: String { ended.description }
     }
 
-    /// A signal for the program, sent when a line on its standard error contains `text`.
+    /// A signal for the program, sent when a line on its standard error contains `text`, or soon after its start.
     struct Interruption: Sendable {
-        var text: String
+        var text: String?
         var signal: Signal
     }
 
@@ -73,9 +73,13 @@ enum Program {
         ) { execution in
             var lines: [String] = []
             var waits = interrupt
+            if let wish = waits, wish.text == nil {
+                try await Task.sleep(for: .milliseconds(300))
+                try execution.send(signal: wish.signal)
+            }
             for try await line in execution.standardError.strings() {
                 lines.append(line)
-                if let wish = waits, line.contains(wish.text) {
+                if let wish = waits, let text = wish.text, line.contains(text) {
                     try execution.send(signal: wish.signal)
                     waits = nil
                 }

@@ -44,7 +44,7 @@ extension Lab {
             #expect(!xml.contains("<parent>"))
 
             for image in try FrozenImage.all(of: report) {
-                #expect(try await image.needsRecovery() == false, "\(image.target)")
+                #expect(try await image.needsRecovery(at: Self.start(image)) == false, "\(image.target)")
                 guard let mountpoint = Self.data[image.target] else { continue }
                 try await Place.withFolder { folder in
                     let file = try await image.file("/pattern", in: folder)
@@ -76,7 +76,7 @@ extension Lab {
             #expect(report.consistency == "crash" && report["required"] == "crash")
             #expect(report.reasons == ["not frozen: --no-freeze"])
             for image in try FrozenImage.all(of: report) {
-                #expect(try await image.needsRecovery(), "\(image.target)")
+                #expect(try await image.needsRecovery(at: Self.start(image)), "\(image.target)")
             }
             #expect(try await guest.stillpoint("verify", guest.name, "crash").exit == 0)
             let verified = try await guest.stillpoint(
@@ -87,6 +87,9 @@ extension Lab {
             try await expectNoRowLost(guest)
             try await Program.succeed(LabGuest.lab, "load", guest.name, "stop")
         }
+
+        /// In MiB: vda has a partition, the others have none.
+        private static func start(_ image: FrozenImage) -> Int { image.target == "vda" ? 1 : 0 }
 
         /// A file of random bytes in each place, and its checksum.
         private func pattern(in guest: LabGuest, _ places: [String]) async throws -> [String: String] {

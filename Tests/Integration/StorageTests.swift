@@ -38,6 +38,8 @@ extension Lab {
             try #require(taken.exit == 0, "\(taken)")
             #expect(report.member?["freeze"]?["mountpoints"] == ["/srv/lv", "/srv/lv2"])
             #expect(report.frozen == 2 && report.thawed == 2)
+            // lv2 was made first: on vdd, behind the physical volume's first MiB.
+            #expect(try await FrozenImage.one("vdd", of: report).needsRecovery(at: 1) == false)
             let verified = try await guest.stillpoint("verify", guest.name, "group", "--json")
             #expect(verified.exit == 0, "\(verified)")
             let places = try proofs(verified)

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Testing
+
+@testable import Quiesce
+
+@Suite("What a person sees of plan, disks, list, status, commit, verify, freeze and thaw")
+struct ReportTextTests {
+    private func expectTidy(_ text: String, is name: String, _ place: SourceLocation = #_sourceLocation) throws {
+        try Golden.expect(text, is: name, place)
+        #expect(!text.split(separator: "\n").contains { $0.hasSuffix(" ") }, sourceLocation: place)
+        #expect(text.hasSuffix("\n") && !text.hasSuffix("\n\n"), sourceLocation: place)
+    }
+
+    @Test("a plan that can be carried out")
+    func plan() throws { try expectTidy(try Examples.plan().text(), is: "plan.txt") }
+
+    private func troubled() throws -> MemberPlan {
+        try Examples.plan { request, facts in
+            request.selection = .only([try Examples.target("vda")])
+            request.freezes = true
+            facts.disks[0].cache = "unsafe"
+            facts.disks[1].blockJob = "activeCommit"
+            facts.checkpoints = 1
+            facts.freeBytes = ["/srv/kvm": 1 << 20]
+        }
+    }
+
+    @Test("a plan with obstacles: the worst first, each with its fix")
+    func troubledPlan() throws { try expectTidy(try troubled().text(), is: "plan-troubled.txt") }
+
+    @Test("a plan without a freeze")
+    func unfrozenPlan() throws {
+        try expectTidy(try Examples.plan { request, _ in request.freezes = false }.text(), is: "plan-no-freeze.txt")
+    }
+
+    @Test("the doctor's word on a healthy guest")
+    func healthy() throws { try expectTidy(try Examples.plan().diagnosis(), is: "doctor-healthy.txt") }
+
+    @Test("the doctor's word on a guest with obstacles")
+    func diagnosis() throws { try expectTidy(try troubled().diagnosis(), is: "doctor-troubled.txt") }
+
+    @Test("the doctor's word on a guest without an agent")
+    func noAgent() throws {
+        let plan = try Examples.plan { _, facts in facts.agent = .noChannel }
+        try expectTidy(plan.diagnosis(), is: "doctor-no-agent.txt")
+    }
+
+    @Test("the doctor's word on a guest that is off")
+    func off() throws {
+        let plan = try Examples.plan { _, facts in (facts.power, facts.agent) = (.shutOff, .unasked) }
+        try expectTidy(plan.diagnosis(), is: "doctor-off.txt")
+    }
+
+    @Test("disks: chain, growth on the host, filesystems, a drive without a medium, a quarrel")
+    func disks() throws {
+        var facts = try Examples.facts()
+        facts.disks[0].savedImage = "/srv/kvm/other.qcow2"
+        let report = DisksReport(
+            facts, allocated: ["/srv/kvm/db01-root.qcow2": 23 << 30, "/srv/kvm/db01-data.monday": 196 << 10])
+        try expectTidy(report.text(), is: "disks.txt")
+    }
+
+    @Test("list: ours as they stand, and what only libvirt knows")
+    func list() throws {
+        func row(_ name: String, _ consistency: Consistency, _ standing: ListReport.Standing, _ growth: Int64?) throws
+            -> ListReport.Row
+        {
+            let entry = CatalogueEntry(
+                run: .random(), guest: .db01, name: name, createdAt: Examples.start, consistency: consistency,
+                fate: .kept)
+            var row = ListReport.Row(entry, disks: 2)
+            (row.standing, row.growthBytes, row.inLibvirt) = (standing, growth, standing != .partly)
+            return row
+        }
+        let report = ListReport(snapshots: [
+            try row("before-upgrade", .filesystem, .below, 12 << 30),
+            try row("20261122-223105", .crash, .current, 196 << 10),
+            try row("torn", .filesystem, .partly, nil), ListReport.Row(foreign: "by-hand", of: .db01),
+        ])
+        try expectTidy(report.text(), is: "list.txt")
+        #expect(ListReport(snapshots: []).text() == "no snapshots\n")
+    }
+
+    @Test("status: a guest with a run that did not end and a job")
+    func status() throws {
+        let run = UnfinishedRun(
+            run: .random(), guest: .db01, name: "nightly", startedAt: Examples.start,
+            lastStep: .window(mountpoints: ["/"], overlays: ["/srv/kvm/x"]))
+        let report = StatusReport(
+            try Examples.facts(), busy: "snapshot, process 4711, since 22:31", unfinished: [run], current: "nightly",
+            jobs: [.init(target: try Examples.target("vdb"), kind: "activeCommit", done: 3 << 30, total: 12 << 30)])
+        try expectTidy(report.text(), is: "status.txt")
+    }
+
+    @Test("status: a guest at rest")
+    func rest() throws {
+        var facts = try Examples.facts()
+        facts.agent = .notConnected
+        let report = StatusReport(facts, busy: nil, unfinished: [], current: nil, jobs: [])
+        try expectTidy(report.text(), is: "status-rest.txt")
+    }
+
+    @Test("commit: what was merged where, and what is gone; and what would be")
+    func commit() throws {
+        var report = CommitReport(
+            domain: .db01, snapshots: ["20261122-223105"],
+            disks: [
+                Merge(
+                    target: try Examples.target("vda"), top: "/srv/kvm/db01-root.20261122-223105",
+                    base: "/srv/kvm/db01-root.qcow2"),
+                Merge(
+                    target: try Examples.target("vdb"), top: "/srv/kvm/db01-data.20261122-223105",
+                    base: "/srv/kvm/db01-data.qcow2"),
+            ], removed: ["/srv/kvm/db01-root.20261122-223105", "/srv/kvm/db01-data.20261122-223105"], tookMs: 8412,
+            isDryRun: false)
+        try expectTidy(report.text(), is: "commit.txt")
+        report.isDryRun = true
+        try expectTidy(report.text(), is: "commit-dry-run.txt")
+    }
+
+    @Test("jobs: running, cancelled, none")
+    func jobs() throws {
+        let job = StatusReport.Job(target: try Examples.target("vda"), kind: "activeCommit", done: 0, total: 0)
+        #expect(
+            JobsReport(domain: .db01, jobs: [job], cancelled: false).text()
+                == "vda   activeCommit   0 B of 0 B   running\n")
+        #expect(
+            JobsReport(domain: .db01, jobs: [job], cancelled: true).text()
+                == "vda   activeCommit   0 B of 0 B   cancelled, the overlay stays\n")
+        #expect(JobsReport(domain: .db01, jobs: [], cancelled: false).text() == "no block job on db01\n")
+    }
+
+    @Test("verify: each filesystem with what its image says")
+    func verification() throws {
+        func proof(_ place: String, _ kind: String, _ frozen: Bool?, _ check: Check) -> FilesystemProof {
+            FilesystemProof(
+                place: place, targets: ["vda"], kind: kind, uuid: nil, frozen: frozen, check: check)
+        }
+        var report = VerificationReport(
+            domain: .db01, snapshot: "20261122-223105", run: "0123456789abcdef0123456789abcdef",
+            consistency: .filesystem, chain: Check(.ok, "2 disks, QEMU and both definitions agree"),
+            filesystem: Check(.ok, "2/3 clean, 1 not checked"),
+            filesystems: [
+                proof("vda1", "ext4", true, Check(.ok, "clean")),
+                proof("vgdata/lvdata", "btrfs", true, Check(.ok, "clean")),
+                proof("vdb", "xfs", nil, Check(.notChecked, "an XFS log is dirty when frozen")),
+            ])
+        try expectTidy(report.text(), is: "verify.txt")
+        report.filesystem = Check(.failed, "vda1: the journal needs recovery, so it was not frozen")
+        report.filesystems[0] = proof("vda1", "ext4", false, Check(.failed, "the journal needs recovery"))
+        try expectTidy(report.text(), is: "verify-failed.txt")
+    }
+
+    @Test("freeze and thaw by hand")
+    func hand() throws {
+        let freeze = FreezeReport(domain: .db01, mountpoints: ["/", "/var"], frozen: 2, until: Examples.start)
+        try expectTidy(freeze.text(), is: "freeze.txt")
+        let thaws = [(2, true), (1, false), (2, nil), (nil, nil)].map { count, held in
+            ThawReport(domain: .db01, thawed: count, held: held).text()
+        }
+        try expectTidy(thaws.joined(), is: "thaw.txt")
+    }
+}

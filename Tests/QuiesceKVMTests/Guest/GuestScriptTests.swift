@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import GuestAgent
+import Quiesce
+import Synchronization
+import Testing
+
+@testable import QuiesceKVM
+
+@Suite("The scripts that run in the guest", .timeLimit(.minutes(1)))
+struct GuestScriptTests {
+    static let scripts: [(name: String, script: GuestScript)] = [
+        ("survey", .survey), ("sync", .sync), ("expedite", .expedite), ("relax", .relax), ("lend", .lend),
+        ("endLease", .endLease),
+    ]
+    private static let hasShellcheck = FileManager.default.fileExists(atPath: "/usr/bin/shellcheck")
+
+    @Test("shellcheck finds nothing in them as POSIX sh", .enabled(if: hasShellcheck), arguments: scripts)
+    func clean(_ script: (name: String, script: GuestScript)) throws {
+        let scratch = try ScratchFolder()
+        try scratch.write(script.script.text + "\n", to: "script")
+        // SC2016: what stands in single quotes is for the shell started there.
+        let result = try Shell.run("shellcheck --shell=sh --severity=style --exclude=SC2016 \(scratch("script"))")
+        #expect(result.status == 0, "\(result.output)")
+    }
+
+    @Test("they hold nothing that an agent's argument could not carry, and fit into one call", arguments: scripts)
+    func small(_ script: (name: String, script: GuestScript)) {
+        #expect(script.script.text.utf8.count < 64 << 10)
+        #expect(!script.script.text.contains("\0") && script.script.text.allSatisfy(\.isASCII))
+    }
+
+    /// The script with the kernel's files and /run moved into a folder, on a guest without systemd.
+    private func moved(_ script: GuestScript, into scratch: ScratchFolder) -> String {
+        script.text.replacing("/sys/kernel/", with: scratch.path + "/kernel/")
+            .replacing("/run/stillpoint", with: scratch.path + "/run")
+            .replacing("/run/systemd", with: scratch.path + "/none")
+    }
+
+    /// Waits in the shell until a file is there and holds something; the suite's time limit ends it.
+    private func untilWritten(_ file: String) -> String { "\nwhile [ ! -s '\(file)' ]; do :; done" }
+
+    /// A process of that session is still there.
+    private func isRunning(_ timer: String) throws -> Bool {
+        try Shell.run(
+            #"for p in /proc/[0-9]*/stat; do s=$(sed 's/.*) //' "$p" 2>/dev/null) || continue; set -- $1 $s; [ "$5" = "$1" ] && [ "$2" != Z ] && exit 0; done; exit 1"#,
+            [timer]
+        ).status == 0
+    }
+
+    private func kernel() throws -> ScratchFolder {
+        let scratch = try ScratchFolder()
+        _ = try scratch.makeFolder("kernel")
+        try scratch.write("0\n", to: "kernel/rcu_expedited")
+        return scratch
+    }
+
+    private func value(_ scratch: ScratchFolder) throws -> String {
+        try scratch.text(of: "kernel/rcu_expedited").trimmingCharacters(in: .whitespacesAndNewlines)
+    }
+
+    @Test("expedite sets 1, relax puts the old value back, ends the timer and leaves nothing", arguments: ["0", "1"])
+    func expedite(_ old: String) throws {
+        let scratch = try kernel()
+        try scratch.write(old + "\n", to: "kernel/rcu_expedited")
+        let script = moved(.expedite, into: scratch) + untilWritten(scratch("run/abc/timer"))
+        #expect(try Shell.run(script, ["abc", "600"]).status == 0)
+        #expect(try value(scratch) == "1")
+        let timer = try scratch.text(of: "run/abc/timer").trimmingCharacters(in: .whitespacesAndNewlines)
+        #expect(try scratch.mode("run/abc") == 0o700)
+        #expect(try isRunning(timer))
+        #expect(try Shell.run(moved(.relax, into: scratch), ["abc"]).status == 0)
+        #expect(try value(scratch) == old)
+        #expect(try !isRunning(timer))
+        #expect(!exists(scratch("run/abc")))
+        #expect(try Shell.run(moved(.relax, into: scratch), ["abc"]).status == 0)
+    }
+
+    @Test("nobody relaxes: the timer puts the value back and clears up after itself")
+    func lease() throws {
+        let scratch = try kernel()
+        let script = moved(.expedite, into: scratch) + "\nwait"
+        #expect(try Shell.run(script, ["abc", "0"]).status == 0)
+        // 1 is written after the timer is started; whichever comes last, the folder is gone only with the value back.
+        #expect(!exists(scratch("run/abc")))
+    }
+
+    @Test("expedite without the kernel's switch fails and starts nothing")
+    func noSwitch() throws {
+        let scratch = try ScratchFolder()
+        #expect(try Shell.run(moved(.expedite, into: scratch) + " 2>/dev/null", ["abc", "600"]).status != 0)
+        #expect(!exists(scratch("run/abc/timer")))
+    }
+
+    /// A PATH whose fsfreeze writes down how it was called.
+    private func guest() throws -> (ScratchFolder, [String: String]) {
+        let scratch = try ScratchFolder()
+        let folder = try scratch.makeFolder("bin")
+        try scratch.write("#!/bin/sh\necho \"$@\" >>'\(scratch("thawed"))'\n", to: "bin/fsfreeze")
+        #expect(chmod(scratch("bin/fsfreeze"), 0o755) == 0)
+        return (scratch, ["PATH": folder + ":/usr/bin:/bin"])
+    }
+
+    @Test("a lease that runs out thaws each mount point, with blanks in it too, and clears up after itself")
+    func lend() throws {
+        let (scratch, environment) = try guest()
+        // The lease is over when the test says so.
+        let sleep = "#!/bin/sh\n[ \"$1\" = 0.2 ] || while [ ! -e '\(scratch("over"))' ]; do :; done\n"
+        try scratch.write(sleep, to: "bin/sleep")
+        #expect(chmod(scratch("bin/sleep"), 0o755) == 0)
+        let script = moved(.lend, into: scratch)
+        let begun = try Shell.run(script, ["9", "/", "/mnt/a b", "/mnt/$(reboot)"], environment: environment)
+        #expect(begun.status == 0)
+        #expect(!exists(scratch("thawed")))
+        #expect(try scratch.mode("run") == 0o700 && scratch.mode("run/lease") == 0o700)
+        let gone = "while [ -e '\(scratch("run/lease"))' ]; do :; done"
+        #expect(try Shell.run(": >'\(scratch("over"))'; \(gone)").status == 0)
+        #expect(try scratch.text(of: "thawed") == "-u /\n-u /mnt/a b\n-u /mnt/$(reboot)\n")
+    }
+
+    @Test("a lease that is ended thaws nothing and leaves nothing; ending it twice is no error")
+    func endLease() throws {
+        let (scratch, environment) = try guest()
+        #expect(try Shell.run(moved(.lend, into: scratch), ["600", "/"], environment: environment).status == 0)
+        let timer = try scratch.text(of: "run/lease/timer").trimmingCharacters(in: .whitespacesAndNewlines)
+        #expect(try isRunning(timer))
+        for _ in 0..<2 { #expect(try Shell.run(moved(.endLease, into: scratch)).status == 0) }
+        #expect(try !isRunning(timer))
+        #expect(!exists(scratch("run/lease")) && !exists(scratch("thawed")))
+    }
+
+    @Test("a guest without fsfreeze gets no lease")
+    func noFsfreeze() throws {
+        let (scratch, _) = try guest()
+        let empty = try scratch.makeFolder("empty")
+        let result = try Shell.run(moved(.lend, into: scratch), ["600", "/"], environment: ["PATH": empty])
+        #expect(result.status != 0)
+        #expect(!exists(scratch("run/lease/timer")))
+    }
+
+    @Test("sync reaches each mount point twice, and one that is gone is no error")
+    func sync() throws {
+        let scratch = try ScratchFolder()
+        let folder = try scratch.makeFolder("bin")
+        try scratch.write("#!/bin/sh\necho \"$@\" >>'\(scratch("synced"))'\n[ \"$2\" != /gone ]\n", to: "bin/sync")
+        #expect(chmod(scratch("bin/sync"), 0o755) == 0)
+        let result = try Shell.run(
+            GuestScript.sync.text, ["/", "/mnt/a b", "/gone"], environment: ["PATH": folder + ":/bin"])
+        #expect(result.status == 0)
+        let lines = try scratch.text(of: "synced").split(separator: "\n").sorted()
+        #expect(lines == ["-f /", "-f /", "-f /gone", "-f /gone", "-f /mnt/a b", "-f /mnt/a b"])
+    }
+
+    @Test("the survey tells a guest without systemd, sysfs files or LVM as whole as any")
+    func barrenSurvey() throws {
+        let scratch = try ScratchFolder()
+        let script = GuestScript.survey.text.replacing("/sys/", with: scratch.path + "/sys/")
+            .replacing("/run/systemd", with: scratch.path + "/run")
+        let result = try Shell.run(script, environment: ["PATH": scratch.path])
+        #expect(result.status == 0)
+        #expect(result.output.hasSuffix("end\n"))
+        #expect(!result.output.contains("systemd") && !result.output.contains("disk"))
+    }
+
+    @Test("the survey finds partitions, device mapper, serials and read-only mounts with blanks")
+    func survey() throws {
+        let scratch = try ScratchFolder()
+        try scratch.write(
+            "22 1 0:21 / / rw,relatime - ext4 /dev/vda1 rw\n23 1 7:0 / /mnt/a\\040b ro,nosuid - squashfs /dev/loop0 ro\n",
+            to: "mountinfo")
+        let made = try Shell.run(
+            """
+            cd "$1" && mkdir -p run/systemd/system sys/kernel sys/devices/system/cpu sys/class/block bin &&
+            d=sys/devices/pci0000:00/0000:00:05.0/virtio3/block && mkdir -p $d/vdb/device $d/vdb/vdb1 &&
+            printf 'my disk' >$d/vdb/serial && echo 1 >$d/vdb/vdb1/partition &&
+            v=sys/devices/virtual/block/dm-0 && mkdir -p $v/slaves $v/dm && echo LVM-abc >$v/dm/uuid &&
+            ln -s ../../../../pci0000:00/0000:00:05.0/virtio3/block/vdb/vdb1 $v/slaves/vdb1 &&
+            ln -s ../../../$d/vdb sys/class/block/vdb && ln -s ../../../$d/vdb/vdb1 sys/class/block/vdb1 &&
+            ln -s ../../../$v sys/class/block/dm-0 && echo 1 >sys/kernel/rcu_normal && echo 2-3 >sys/devices/system/cpu/isolated &&
+            printf '#!/bin/sh\\necho " /dev/vdb1 a-b vg data"\\n' >bin/pvs && chmod +x bin/pvs
+            """, [scratch.path])
+        #expect(made.status == 0)
+        let script = GuestScript.survey.text.replacing("/sys/", with: scratch.path + "/sys/")
+            .replacing("/run/systemd", with: scratch.path + "/run/systemd")
+            .replacing("/proc/self/mountinfo", with: scratch("mountinfo"))
+        let result = try Shell.run(script, environment: ["PATH": scratch("bin") + ":/usr/bin:/bin"])
+        let lines = result.output.split(separator: "\n").map(String.init)
+        let path = scratch.path + "/sys/devices/pci0000:00/0000:00:05.0/virtio3/block/vdb"
+        #expect(lines.first == "systemd" && lines.last == "end")
+        for line in [
+            "rcu_normal 1", "isolated 2-3", "disk vdb \(path) my disk", "part vdb1 vdb", "slave dm-0 vdb1",
+            "lvm dm-0 LVM-abc", #"ro /mnt/a\040b"#,
+        ] {
+            #expect(lines.contains(line), "\(line) in \(lines)")
+        }
+    }
+
+    /// An agent that plays `replies`, and keeps what it was asked.
+    private final class Played: AgentChannel {
+        let asked = Mutex<[String]>([])
+        private let replies: Mutex<[String]>
+        init(_ replies: [String]) { self.replies = Mutex(replies) }
+
+        func exchange(_ request: String, timeout: Duration) async throws(AgentError) -> String {
+            asked.withLock { $0.append(request) }
+            return replies.withLock { $0.count > 1 ? $0.removeFirst() : $0.first ?? "" }
+        }
+    }
+
+    @Test("a script travels as input, its arguments as arguments, and its output comes back")
+    func run() async throws {
+        let played = Played([
+            #"{"return":{"pid":7}}"#, #"{"return":{"exited":true,"exitcode":0,"out-data":"b2sK"}}"#,
+        ])
+        let text = try await GuestScript.sync.run(
+            ["/mnt/$(reboot)"], on: GuestAgent(channel: played), within: .seconds(5))
+        #expect(text == "ok\n")
+        let request = try #require(played.asked.withLock { $0.first })
+        #expect(request.contains(#""/mnt/$(reboot)""#) || request.contains(#""\/mnt\/$(reboot)""#))
+        #expect(
+            request.contains(Data(GuestScript.sync.text.utf8).base64EncodedString()) || request.contains("input-data"))
+    }
+
+    @Test("a script that fails is a refusal, with the last line it complained with")
+    func failing() async throws {
+        let complaint = Data("first\nno such file \u{1B}[31m\n".utf8).base64EncodedString()
+        let played = Played([
+            #"{"return":{"pid":7}}"#, #"{"return":{"exited":true,"exitcode":1,"err-data":"\#(complaint)"}}"#,
+        ])
+        await #expect(throws: GuestFailure.self) {
+            do throws(GuestFailure) {
+                _ = try await GuestScript.sync.run(on: GuestAgent(channel: played), within: .seconds(5))
+            } catch {
+                #expect(error.kind == .refused)
+                #expect(error.cause.contains(#"no such file \u{1B}[31m"#) && !error.cause.contains("first"))
+                throw error
+            }
+        }
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Testing
+
+@Suite("A wrong command line", .timeLimit(.minutes(2)))
+struct UsageTests {
+    static let wrong: [[String]] = [
+        ["frobnicate"], ["list", "--bogus"], ["snapshot"], ["disks", "db01", "too", "many"], ["show"],
+        ["snapshot", "db01", "--domain", "db02"], ["snapshot", "db01", "--disk", "../vda"],
+        ["snapshot", "db01", "--max-freeze", "31s"], ["snapshot", "db01", "--max-freeze", "1s"],
+        ["snapshot", "db01", "--max-freeze", "5"], ["snapshot", "db01", "--max-freeze", "-5s"],
+        ["snapshot", "db01", "--require", "none"], ["snapshot", "db01", "--require", "best"],
+        ["snapshot", "db01", "--no-freeze", "--require", "filesystem"],
+        ["snapshot", "db01", "--disk", "vda", "--exclude", "vdb"],
+        ["snapshot", "db01", "--disk", "vda", "--diskspec", "vdb"],
+        ["snapshot", "db01", "--diskspec", "vda,foo=1"], ["snapshot", "db01", "--diskspec", "/dev/vda"],
+        ["snapshot", "db01", "--diskspec", "vda,snapshot=maybe"],
+        ["snapshot", "db01", "--diskspec", "vda,file=relative"],
+        ["snapshot", "db01", "--diskspec", "vda,snapshot=no,file=/x"], ["snapshot", "db01", "--name", "../up"],
+        ["snapshot", "db01", "--name", ""], ["snapshot", "db01", "--output", "yaml"],
+        ["snapshot", "db01", "--description", "colour \u{1B}[31m"], ["plan", "db01", "--max-freeze", "31s"],
+        ["doctor", "db01", "--require", "none"], ["commit", "db01", "nightly", "--all"],
+        ["commit", "db01", "--bandwidth", "50X"], ["commit", "db01", "--bandwidth", "99999999999999999999G"],
+        ["freeze", "db01", "--lease", "11m"], ["verify", "db01", "--level", "hope"],
+        ["-c", "qemu+tcp://host/system", "list", "db01"], ["-c", "xen:///", "list", "db01"],
+        ["-c", "localhost", "list", "db01"],
+    ]
+
+    @Test("ends with 64 and one line of cause last on stderr, nothing on stdout", arguments: wrong)
+    func text(_ arguments: [String]) throws {
+        let result = try Command().run(arguments)
+        #expect(result.status == 64, "\(result.errors)")
+        #expect(result.output.isEmpty)
+        #expect(result.cause.hasPrefix("stillpoint: "), "\(result.errors)")
+        #expect(result.errors.split(separator: "\n").filter { !$0.hasPrefix("  ") }.count == 1, "\(result.errors)")
+    }
+
+    @Test("with --json is one object on stdout", arguments: wrong)
+    func json(_ arguments: [String]) throws {
+        guard !arguments.contains("--output") else { return }
+        let result = try Command().run(arguments + ["--json"])
+        #expect(result.status == 64, "\(result.errors)")
+        let object = try result.object()
+        #expect(object["schema"] as? String == "stillpoint.error/v1")
+        let error = try #require(object["error"] as? [String: Any])
+        #expect(Set(error.keys) == ["code", "message", "hint"])
+        #expect(error["code"] as? Int == 64)
+        #expect((error["message"] as? String)?.isEmpty == false)
+    }
+
+    @Test("what touches images on another host names the ssh line to run", arguments: ["snapshot", "commit", "freeze"])
+    func remote(_ command: String) throws {
+        let result = try Command()("-c", "qemu+ssh://root@vmhost:2222/system", command, "db01")
+        #expect(result.status == 64)
+        #expect(result.errors.contains("ssh vmhost stillpoint \(command) …"))
+        #expect(result.cause.contains("another"))
+    }
+}
+
+@Suite("The command line", .timeLimit(.minutes(2)))
+struct CommandLineTests {
+    private static let words =
+        "doctor disks plan snapshot list show current verify commit jobs freeze thaw status".split(separator: " ")
+        .map(String.init)
+
+    @Test("the help names every command there is and no other, and the exit codes")
+    func help() throws {
+        let result = try Command()("--help")
+        #expect(result.status == 0 && result.errors.isEmpty)
+        let listed = result.output.split(separator: "\n").drop { $0 != "SUBCOMMANDS:" }.dropFirst()
+            .filter { $0.hasPrefix("  ") && !$0.hasPrefix("   ") && !$0.contains("See '") }
+            .compactMap { $0.split(separator: " ").first.map(String.init) }
+        #expect(listed == Self.words)
+        #expect(result.output.contains("30 a guest may still be frozen"))
+    }
+
+    @Test("every command has a help of its own", arguments: words)
+    func commandHelp(_ word: String) throws {
+        let result = try Command()(word, "--help")
+        #expect(result.status == 0 && result.errors.isEmpty)
+        #expect(result.output.contains("USAGE: stillpoint \(word)"))
+    }
+
+    @Test("the version goes to stdout")
+    func version() throws {
+        let result = try Command()("--version")
+        #expect(result.status == 0 && result.errors.isEmpty)
+        #expect(result.output.split(separator: ".").count == 3)
+    }
+
+    @Test("the URI counts before the command and after it, and after goes before")
+    func order() throws {
+        for arguments in [
+            ["-c", "qemu+tcp://a/system", "list", "db01"], ["list", "db01", "-c", "qemu+tcp://a/system"],
+            ["--connect", "qemu+tcp://a/system", "list", "db01"],
+            ["-c", "qemu+tcp://b/system", "list", "db01", "--connect=qemu+tcp://a/system"],
+        ] {
+            let result = try Command().run(arguments)
+            #expect(result.status == 64)
+            #expect(result.cause.contains("'qemu+tcp://a/system'"), "\(arguments): \(result.cause)")
+        }
+    }
+
+    @Test("the state folder counts before the command and after it")
+    func stateFolder() throws {
+        for arguments in ["--state-dir \"$D/state\" list db01", "list db01 --state-dir \"$D/state\""] {
+            let result = try Command().shell("\"$S\" \(arguments) 2>/dev/null; ls \"$D/state\"")
+            #expect(result.output == "stillpoint.db\n")
+        }
+    }
+
+    @Test("virsh's words are taken: --domain, --snapshotname, --disk-only, --atomic, --quiesce, --live")
+    func virsh() throws {
+        let words = ["--domain", "db01", "--snapshotname", "n", "--disk-only", "--atomic", "--quiesce", "--live"]
+        let result = try Command().run(["snapshot"] + words + ["--diskspec", "vdb,snapshot=no"])
+        #expect(result.status == 69, "\(result.errors)")
+    }
+
+    @Test("a configuration that cannot be read ends with 78 and names the line")
+    func configuration() throws {
+        let result = try Command().shell(
+            "printf 'defaults:\\n  maxFreze: 5s\\n' >\"$D/c.yaml\"; exec \"$S\" --config \"$D/c.yaml\" list db01")
+        #expect(result.status == 78)
+        #expect(result.cause.contains("c.yaml") && result.cause.contains("2"), "\(result.cause)")
+        let missing = try Command()("list", "db01", "--config", "/nonexistent/c.yaml")
+        #expect(missing.status == 78)
+    }
+
+    @Test("a hypervisor that does not answer ends with 69, and with --json as one object", arguments: words)
+    func unreachable(_ word: String) throws {
+        let result = try Command()(word, "db01")
+        #expect(result.status == 69, "\(result.errors)")
+        #expect(result.output.isEmpty)
+        #expect(result.cause.hasPrefix("stillpoint: cannot open qemu+unix:///system"))
+        let json = try Command()(word, "db01", "--json")
+        #expect(json.status == 69)
+        let error = try #require(try json.object()["error"] as? [String: Any])
+        #expect(error["code"] as? Int == 69)
+    }
+
+    @Test("an unusable state folder ends with one line of cause")
+    func badStateFolder() throws {
+        let result = try Command()("--state-dir", "/dev/null/state", "list", "db01")
+        #expect(result.status != 0 && result.status < 100)
+        #expect(result.cause.hasPrefix("stillpoint: ") && result.errors.split(separator: "\n").count <= 2)
+    }
+
+    @Test("a reader that goes away changes neither the exit status nor the end")
+    func closedPipe() throws {
+        let result = try Command().shell(
+            #"{ "$S" list db01 --json; echo $? >"$D/status"; } 2>/dev/null | :; cat "$D/status""#)
+        #expect(result.output == "69\n")
+        let closed = try Command().shell(#""$S" --help >&-; echo $?"#)
+        #expect(closed.output == "0\n")
+    }
+}
