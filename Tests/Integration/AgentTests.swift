@@ -73,6 +73,7 @@ extension Lab {
             try await unhook(guest)
         }
 
+        /// Without a phase it comes while the guest is still being looked at.
         @Test(
             "Ctrl-C ends in a thawed guest without a trace, whenever it comes",
             arguments: [
@@ -139,6 +140,41 @@ extension Lab {
             let thawed = try await guest.stillpoint("thaw", guest.name, "--foreign", "--json")
             #expect(thawed.exit == 0, "\(thawed)")
             #expect(try thawed.json["thawed"] == 1)
+        }
+
+        @Test("two runs on one guest never overlap: the second is busy, or waits for its turn with --wait")
+        func twoRuns() async throws {
+            let guest = try LabGuest.current
+            async let one = guest.stillpoint("snapshot", guest.name, "--no-freeze", "--name", "one", "--json")
+            async let two = guest.stillpoint("snapshot", guest.name, "--no-freeze", "--name", "two", "--json")
+            let both = try await [one, two].sorted { $0.exit < $1.exit }
+            #expect(both[0].exit == 0, "\(both)")
+            try expectFailure(both[1], 75, "busy", isJSON: true)
+
+            async let three = guest.stillpoint(
+                "snapshot", guest.name, "--no-freeze", "--name", "three", "--wait", "60s")
+            async let four = guest.stillpoint("snapshot", guest.name, "--no-freeze", "--name", "four", "--wait", "60s")
+            for ended in try await [three, four] { #expect(ended.exit == 0, "\(ended)") }
+            #expect(try await Virsh.snapshots(of: guest.name).count == 3)
+            #expect(try await guest.stillpoint("commit", guest.name, "--all").exit == 0)
+        }
+
+        @Test("a plan and a dry run change nothing, and events come one a line with the report last")
+        func plannedAndStreamed() async throws {
+            let guest = try LabGuest.current
+            let plan = try await guest.stillpoint("plan", guest.name, "--json")
+            #expect(plan.exit == 0, "\(plan)")
+            #expect(try plan.json["freeze"] == ["/"] && plan.json["schema"] == "stillpoint.plan/v1")
+            #expect(try await guest.stillpoint("snapshot", guest.name, "--dry-run").exit == 0)
+            #expect(try await guest.leftovers().isEmpty)
+
+            let taken = try await guest.stillpoint("snapshot", guest.name, "--no-freeze", "--json-stream")
+            #expect(taken.exit == 0, "\(taken)")
+            let values = try taken.lines.map { try JSONValue(parsing: $0) }
+            #expect(values.last?["schema"] == "stillpoint.run/v1")
+            #expect(values.dropLast().compactMap { $0["seq"]?.integer } == Array(1..<Int64(values.count)))
+            #expect(values.compactMap { $0["phase"]?.string } == ["stage", "cut", "register", "verify"])
+            #expect(try await guest.stillpoint("commit", guest.name).exit == 0)
         }
 
         /// qemu-ga runs this just before it freezes; `$ga` is its process.

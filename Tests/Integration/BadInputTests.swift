@@ -145,6 +145,19 @@ extension Lab {
             }
         }
 
+        @Test("names that nobody chose never clash, however fast one snapshot follows the other")
+        func sameSecond() async throws {
+            try await BareDomain.with { domain in
+                for _ in 1...3 {
+                    let taken = try await domain.stillpoint("snapshot", domain.name, "--no-freeze")
+                    #expect(taken.exit == 0, "\(taken)")
+                }
+                #expect(try await Virsh.snapshots(of: domain.uuid).count == 3)
+                #expect(try await domain.stillpoint("commit", domain.name, "--all").exit == 0)
+                try await expectNothing(of: domain)
+            }
+        }
+
         @Test("an unknown option or command is 64, and with --json an object says so")
         func unknownWords() async throws {
             let stillpoint = try Stillpoint()

@@ -67,7 +67,7 @@ extension Lab.Plain {
 
         let configuration = "\(guest.stillpoint.state)/config.yaml"
         try Data("chain: { warn: 2 }\n".utf8).write(to: URL(filePath: configuration))
-        #expect(try await guest.stillpoint("snapshot", guest.name, "--no-freeze").exit == 0)
+        #expect(try await guest.stillpoint("snapshot", guest.name, "--no-freeze", "--name", "deep").exit == 0)
         let doctor = try await guest.stillpoint("--config", configuration, "doctor", guest.name, "--json")
         #expect(doctor.exit == 0, "\(doctor)")
         #expect(try doctor.json.codes(weighing: "note").contains("chain.deep"))
