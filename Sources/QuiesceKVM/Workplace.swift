@@ -67,8 +67,9 @@ public struct OpenGuest: Sendable {
     var lockFolder: String { GuestLock.folder(of: identity.uri, state: workplace.state) }
 
     /// Everything that can be known before anything is touched.
-    public func plan(_ request: SnapshotRequest) async throws(Failure) -> MemberPlan {
+    public func plan(_ request: inout SnapshotRequest) async throws(Failure) -> MemberPlan {
         let facts = try await hypervisor.observe(alsoFolders: request.overlayFolders)
+        if !request.isNameChosen { request.name = request.name.free(among: facts.snapshots) }
         let plan = MemberPlan(of: facts, for: request)
         let unfinished = try await workplace.ledger.unfinished().filter { $0.guest.uuid == identity.uuid }
         guard !workplace.uri.isRemote else { return plan.knowing([], unfinished) }

@@ -42,6 +42,7 @@ struct SnapshotOptions: ParsableArguments {
     /// What the command line says. What is wrong with it is told before any hypervisor is asked.
     func request() throws(Failure) -> SnapshotRequest {
         var wanted = SnapshotRequest(name: SnapshotName(at: SystemTime().wall))
+        wanted.isNameChosen = name != nil
         if let name {
             guard let chosen = SnapshotName(name) else {
                 throw Failure(
@@ -93,7 +94,8 @@ struct SnapshotOptions: ParsableArguments {
     func plan(_ guest: DomainArgument, in workplace: Workplace) async throws(Failure) -> MemberPlan {
         let wanted = try request()
         let open = try await workplace.guest(guest.reference)
-        return try await open.plan(complete(wanted, for: open.identity, in: workplace))
+        var request = complete(wanted, for: open.identity, in: workplace)
+        return try await open.plan(&request)
     }
 
     /// What a virsh user may not expect.

@@ -96,4 +96,14 @@ struct NameTests {
         #expect(runs.allSatisfy { RunID($0.description) == $0 })
         #expect(runs.allSatisfy { $0.short.count == 8 && $0.description.hasPrefix($0.short) })
     }
+
+    @Test("a name that is taken gets the first number that is free, as far as a name may be long")
+    func freeName() throws {
+        let name = try #require(SnapshotName("20261122-223105"))
+        #expect(name.free(among: []) == name)
+        #expect(name.free(among: ["20261122-223105", "20261122-223105-3"]).description == "20261122-223105-2")
+        #expect(name.free(among: ["20261122-223105", "20261122-223105-2"]).description == "20261122-223105-3")
+        let longest = try #require(SnapshotName(String(repeating: "x", count: 128)))
+        #expect(longest.free(among: [longest.description]) == longest)
+    }
 }

@@ -45,6 +45,18 @@ public struct SnapshotName: Hashable, Sendable, CustomStringConvertible {
         description = text
     }
 
+    /// This name, or the first of `NAME-2`, `NAME-3`, … that is not taken.
+    public func free(among taken: [String]) -> SnapshotName {
+        var name = self
+        var number = 1
+        while taken.contains(name.description) {
+            number += 1
+            guard let next = SnapshotName("\(description)-\(number)") else { return self }
+            name = next
+        }
+        return name
+    }
+
     private static func isAllowed(_ byte: UInt8) -> Bool {
         switch byte {
         case 48...57, 65...90, 97...122, 0x2E, 0x5F, 0x2D: true

@@ -84,6 +84,8 @@ public struct SnapshotRequest: Sendable {
     /// Disks the configuration leaves out, with the reason to print.
     public var exclusions: [DiskTarget: String] = [:]
     public var name: SnapshotName
+    /// One that nobody chose gives way to what is there already.
+    public var isNameChosen = true
     public var note: String?
     /// The level below which the snapshot is undone.
     public var required: Consistency?

@@ -47,12 +47,12 @@ struct Snapshot: Verb {
         defer { withExtendedLifetime(signals) {} }
         let (begin, startedAt) = (workplace.time.now, workplace.time.wall)
         let open = try await workplace.guest(guest.reference)
-        let request = options.complete(wanted, for: open.identity, in: workplace)
+        var request = options.complete(wanted, for: open.identity, in: workplace)
         let lock =
             dryRun
             ? nil : try await open.lock(for: "snapshot", waiting: wait?.duration ?? .zero, interruption: interruption)
         defer { lock?.release() }
-        let plan = try await open.plan(request)
+        let plan = try await open.plan(&request)
         let progress = Progress(open.identity.name, quiet: general.quiet)
         for remark in options.remarks(plan, request) { progress.note(remark) }
         if dryRun {
