@@ -5,7 +5,8 @@ import JSON
 import Testing
 
 extension Lab {
-    @Suite("what cannot be done is refused with one clear line")
+    // The guest is there for its daemon: without systemd the lab runs libvirtd as long as there is a guest.
+    @Suite("what cannot be done is refused with one clear line", .guest(.plain))
     struct BadInput {
         @Test("a domain that does not exist is 66")
         func unknownDomain() async throws {

@@ -83,4 +83,20 @@ struct MemberPlanTests {
         }
         #expect(plan.foreseen == .requiredLevelMissed)
     }
+
+    @Test("a freeze of our own that still stands is not called somebody else's")
+    func ownFreeze() throws {
+        let frozen = try plan { _, facts in
+            guard var report = facts.agent.report else { return }
+            report.freezeState = .frozen
+            facts.agent = .answers(report)
+        }
+        let run = UnfinishedRun(
+            run: .random(), guest: frozen.guest, name: "freeze", startedAt: Timestamp(milliseconds: 0),
+            lastStep: .freezingByHand(mountpoints: ["/"]))
+        let finding = try #require(frozen.knowing([], [run]).findings.refusal)
+        #expect(finding.code == "freeze.own")
+        #expect(finding.fix == ["stillpoint thaw db01"])
+        #expect(frozen.knowing([], []).findings.refusal?.code == "freeze.foreign")
+    }
 }

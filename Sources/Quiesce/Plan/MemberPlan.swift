@@ -77,6 +77,13 @@ public struct MemberPlan: Sendable {
     public func knowing(_ obstacles: [Finding], _ unfinished: [UnfinishedRun]) -> MemberPlan {
         var plan = self
         plan.findings += obstacles
+        if unfinished.contains(where: \.mayHaveFrozen),
+            let index = plan.findings.firstIndex(where: { $0.code == "freeze.foreign" })
+        {
+            plan.findings[index].code = "freeze.own"
+            plan.findings[index].text = "\(guest.name) is frozen already, by a freeze of ours that was not thawed yet"
+            plan.findings[index].fix = ["stillpoint thaw \(guest.name)"]
+        }
         plan.findings += unfinished.map { run in
             Finding(
                 .note, "run.unfinished", "an earlier run (\(run.name), \(run.startedAt.local)) did not come to its end",
