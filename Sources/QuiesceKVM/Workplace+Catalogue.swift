@@ -70,7 +70,7 @@ extension Workplace {
 
     public func status(of guest: OpenGuest) async throws(Failure) -> StatusReport {
         let facts = try await guest.hypervisor.observe(alsoFolders: [])
-        let unfinished = try await ledger.unfinished().filter { $0.guest.uuid == guest.identity.uuid }
+        let unfinished = try await ledger.unfinished(of: guest.identity)
         return StatusReport(
             facts, busy: try guest.holder(), unfinished: unfinished,
             current: try? await entry(of: guest.identity, nil).name, jobs: try await guest.jobs())

@@ -71,7 +71,7 @@ public struct OpenGuest: Sendable {
         let facts = try await hypervisor.observe(alsoFolders: request.overlayFolders)
         if !request.isNameChosen { request.name = request.name.free(among: facts.snapshots) }
         let plan = MemberPlan(of: facts, for: request)
-        let unfinished = try await workplace.ledger.unfinished().filter { $0.guest.uuid == identity.uuid }
+        let unfinished = try await workplace.ledger.unfinished(of: identity)
         guard !workplace.uri.isRemote else { return plan.knowing([], unfinished) }
         return plan.knowing(try await images().obstacles(to: plan.disks), unfinished)
     }

@@ -9,6 +9,13 @@ public protocol Journal: Sendable {
     func unfinished() async throws(Failure) -> [UnfinishedRun]
 }
 
+extension Journal {
+    /// One guest's.
+    public func unfinished(of guest: GuestIdentity) async throws(Failure) -> [UnfinishedRun] {
+        try await unfinished().filter { $0.guest.uuid == guest.uuid }
+    }
+}
+
 public enum JournalStep: Codable, Sendable, Hashable {
     case staging(overlays: [String])
     /// Freeze, cut and thaw follow at once: one entry before the window covers all three.

@@ -73,7 +73,7 @@ public struct HandFreeze: Sendable {
     /// - Parameter orNone: told to thaw anything, a broken journal is no reason not to.
     private func ownFreezes(orNone: Bool) async throws(Failure) -> [UnfinishedRun] {
         do throws(Failure) {
-            return try await journal.unfinished().filter { $0.guest.uuid == guest.uuid && $0.mayHaveFrozen }
+            return try await journal.unfinished(of: guest).filter(\.mayHaveFrozen)
         } catch {
             guard orNone else { throw error }
             return []
