@@ -69,7 +69,7 @@ extension Workplace {
     }
 
     public func status(of guest: OpenGuest) async throws(Failure) -> StatusReport {
-        let facts = try await guest.hypervisor.observe(alsoFolders: [])
+        let facts = try await guest.hypervisor.observe(alsoFolders: [], probing: [])
         let unfinished = try await ledger.unfinished(of: guest.identity)
         return StatusReport(
             facts, busy: try guest.holder(), unfinished: unfinished,

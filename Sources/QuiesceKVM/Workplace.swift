@@ -68,7 +68,7 @@ public struct OpenGuest: Sendable {
 
     /// Everything that can be known before anything is touched.
     public func plan(_ request: inout SnapshotRequest) async throws(Failure) -> MemberPlan {
-        let facts = try await hypervisor.observe(alsoFolders: request.overlayFolders)
+        let facts = try await hypervisor.observe(alsoFolders: request.overlayFolders, probing: request.hooks)
         if !request.isNameChosen { request.name = request.name.free(among: facts.snapshots) }
         let plan = MemberPlan(of: facts, for: request)
         let unfinished = try await workplace.ledger.unfinished(of: identity)

@@ -101,10 +101,12 @@ public struct AgentReport: Sendable {
     public var freezeState: FreezeState
     /// What a look inside through guest-exec showed; nil where guest-exec is not allowed.
     public var survey: GuestSurvey?
+    /// What the probes of the hooks said, in the hooks' order; those that are absent only where somebody asked for them.
+    public var applications: [ApplicationFacts]
 
     public init(
         version: String, missingCommands: Set<String> = [], system: GuestSystem, filesystems: [Filesystem],
-        freezeState: FreezeState = .thawed, survey: GuestSurvey? = nil
+        freezeState: FreezeState = .thawed, survey: GuestSurvey? = nil, applications: [ApplicationFacts] = []
     ) {
         self.version = version
         self.missingCommands = missingCommands
@@ -112,6 +114,7 @@ public struct AgentReport: Sendable {
         self.filesystems = filesystems
         self.freezeState = freezeState
         self.survey = survey
+        self.applications = applications
     }
 
     public var canExecute: Bool { missingCommands.isDisjoint(with: ["guest-exec", "guest-exec-status"]) }

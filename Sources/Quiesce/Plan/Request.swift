@@ -93,6 +93,10 @@ public struct SnapshotRequest: Sendable {
     public var configured: Consistency?
     public var freezes = true
     public var runsHooks = true
+    /// The hooks to probe, in the order in which they take their locks.
+    public var hooks: [HookChoice] = []
+    /// From the first lock to its release; hooks let go by themselves after it.
+    public var maxHold = Duration.seconds(15)
     public var registers = true
     public var expedites = true
     public var maxFreeze = Duration.seconds(5)

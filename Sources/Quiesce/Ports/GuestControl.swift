@@ -24,6 +24,13 @@ public protocol GuestControl: Sendable {
     /// Calls that timer off. Safe to call twice.
     func endLease() async throws(GuestFailure)
 
+    /// Runs one verb of a hook to its end, or `limit`; then it is ended in the guest too. Never throws: how it ended is the
+    /// result, and a lost answer is asked for again before it counts as lost.
+    func run(_ call: HookCall, within limit: Duration) async -> HookResult
+
+    /// Removes what the run left under `/run/stillpoint` in the guest. Safe to call twice.
+    func tidy() async throws(GuestFailure)
+
     /// `guest-fsfreeze-freeze-list`. The count is the guest's word. Any failure but `.refused` leaves it open whether the
     /// guest is frozen, or will be when the agent gets to it (measured: 14 s later).
     func freeze(_ mountpoints: [String], timeout: Duration) async throws(GuestFailure) -> Int

@@ -2,8 +2,9 @@
 
 /// One guest on one hypervisor: what it is, the cut, and what libvirt keeps of it.
 public protocol Hypervisor: Sendable {
-    /// Looks at everything a plan needs, and at the free space of these folders too. Changes nothing.
-    func observe(alsoFolders folders: [String]) async throws(Failure) -> GuestFacts
+    /// Looks at everything a plan needs, at the free space of these folders too, and through the probes of these hooks
+    /// at the applications inside. Changes nothing.
+    func observe(alsoFolders folders: [String], probing hooks: [HookChoice]) async throws(Failure) -> GuestFacts
 
     /// The disks alone, as QEMU and both definitions have them now.
     func disks() async throws(Failure) -> [DiskFacts]

@@ -35,7 +35,7 @@ public struct CommitRun: Sendable {
     }
 
     public func plan(_ request: Request) async throws(Failure) -> CommitPlan {
-        let facts = try await hypervisor.observe(alsoFolders: [])
+        let facts = try await hypervisor.observe(alsoFolders: [], probing: [])
         let kept = try await catalogue.entries(of: guest).filter { $0.fate == .kept }
         var snapshots: [(CatalogueEntry, MemberReport.Snapshot)] = []
         for entry in kept {

@@ -16,7 +16,7 @@ struct Disks: Verb {
 
     func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
         let open = try await workplace(general).guest(guest.reference)
-        let facts = try await open.hypervisor.observe(alsoFolders: [])
+        let facts = try await open.hypervisor.observe(alsoFolders: [], probing: [])
         let report = DisksReport(facts, allocated: open.allocated(facts.disks.flatMap(\.liveChain).map(\.path)))
         try output.result(report) { report.text($0) }
         return .reached

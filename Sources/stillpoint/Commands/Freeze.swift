@@ -35,7 +35,7 @@ struct Freeze: Verb {
         defer { lock?.release() }
         var request = SnapshotRequest(name: SnapshotName(at: workplace.time.wall))
         request.registers = false
-        let plan = MemberPlan(of: try await open.hypervisor.observe(alsoFolders: []), for: request)
+        let plan = MemberPlan(of: try await open.hypervisor.observe(alsoFolders: [], probing: []), for: request)
         if dryRun {
             try output.result(PlanReport(plan, schema: "stillpoint.plan/v1")) { plan.text($0) }
             return plan.foreseen
