@@ -56,7 +56,9 @@ final class Progress: Sendable {
         switch phase {
         case .preflight: "looking"
         case .stage: "making the overlays"
-        case .prepare: "syncing the guest's filesystems"
+        case .prepare: "preparing the guest: hooks, sync"
+        case .preFreeze: "holding the applications, freezing, cutting"
+        case .postThaw: "releasing the applications"
         case .freeze: "freezing"
         case .cut: "cutting"
         case .thaw: "thawing"

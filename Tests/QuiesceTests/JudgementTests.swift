@@ -20,7 +20,7 @@ struct JudgementTests {
         window.thawSent = sent
         window.cutDone = cutAfterThaw ? sent + .milliseconds(1) : sent
         window.cut = .done
-        return Judgement(plan: plan, request: request, window: window).verdict
+        return Judgement(plan: plan, request: request, window: window, hooks: []).verdict
     }
 
     @Test("frozen, expected and thawed are the same number: filesystem, without reasons")

@@ -93,7 +93,7 @@ struct MemberPlanTests {
         }
         let run = UnfinishedRun(
             run: .random(), guest: frozen.guest, name: "freeze", startedAt: Timestamp(milliseconds: 0),
-            lastStep: .freezingByHand(mountpoints: ["/"]))
+            steps: [.freezingByHand(mountpoints: ["/"])])
         let finding = try #require(frozen.knowing([], [run]).findings.refusal)
         #expect(finding.code == "freeze.own")
         #expect(finding.fix == ["stillpoint thaw db01"])

@@ -47,7 +47,7 @@ extension Position: Codable {
         var container = encoder.container(keyedBy: Key.self)
         try container.encode(kind, forKey: Key("kind"))
         try container.encode(relation, forKey: Key("relation"))
-        for (key, value) in fields { try container.encode(value, forKey: Key(key)) }
+        for (key, value) in fields.sorted(by: { $0.key < $1.key }) { try container.encode(value, forKey: Key(key)) }
     }
 }
 

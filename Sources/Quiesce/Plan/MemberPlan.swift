@@ -19,6 +19,23 @@ public struct MemberPlan: Sendable {
         public var virtualSizeBytes: Int64?
     }
 
+    /// One instance of an application that its hook prepares.
+    public struct Application: Sendable, Hashable {
+        public var facts: ApplicationFacts
+
+        init(_ facts: ApplicationFacts) { self.facts = facts }
+
+        public var choice: HookChoice { facts.choice }
+        public var label: String { facts.label }
+        /// Without it the level `application` is not reached.
+        public var isRequired: Bool { choice.policy != .ignore }
+    }
+
+    public struct SkippedApplication: Sendable, Hashable {
+        public var facts: ApplicationFacts
+        public var reason: String
+    }
+
     public var facts: GuestFacts
     public var asked: Consistency
     /// Missing the level that is asked for undoes the snapshot.
@@ -31,6 +48,10 @@ public struct MemberPlan: Sendable {
     /// On the chosen disks, but impossible to freeze; synced before the window.
     public var notFreezable: [Filesystem]
     public var expedites: Bool
+    /// In the order in which they take their locks.
+    public var applications: [Application]
+    public var skippedApplications: [SkippedApplication]
+    public var maxHold: Duration
     public var findings: [Finding]
 
     public var guest: GuestIdentity { facts.guest }
@@ -41,12 +62,13 @@ public struct MemberPlan: Sendable {
     public init(of facts: GuestFacts, for request: SnapshotRequest) {
         let choice = DiskChoice(of: facts, for: request)
         let coverage = Coverage(of: facts, chosen: Set(choice.chosen.map(\.target)))
+        let applications = ApplicationChoice(of: facts, for: request, chosen: Set(choice.chosen.map(\.target)))
         let overlays = OverlayNames(for: choice.chosen, named: request.name, files: request.selection.files)
         let windows = facts.agent.report?.system.isWindows ?? false
         let survey = facts.agent.report?.survey
 
         self.facts = facts
-        asked = request.asked
+        asked = request.asked(knowingOfApplications: applications.isAnythingFound)
         isRequired = request.required != nil
         let longest = windows ? SnapshotRequest.longestWindowsWindow : SnapshotRequest.longestWindow
         maxFreeze = min(max(request.maxFreeze, SnapshotRequest.shortestWindow), longest)
@@ -61,6 +83,9 @@ public struct MemberPlan: Sendable {
         frozen = request.freezes ? coverage.freezable : []
         notFreezable = request.freezes ? coverage.notFreezable : []
         expedites = request.freezes && request.expedites && survey != nil && survey?.expediteObstacle == nil
+        self.applications = applications.taking
+        skippedApplications = applications.skipped
+        maxHold = request.maxHold
         findings =
             facts.stateFindings
             + facts.agentFindings(request)
@@ -71,6 +96,7 @@ public struct MemberPlan: Sendable {
             + overlays.findings
             + facts.spaceFindings(choice.chosen, overlays)
             + facts.surroundings(choice.chosen, request)
+            + applications.findings
     }
 
     /// The same plan with what only the host's files and our own journal can tell.

@@ -243,13 +243,6 @@ extension GuestFacts {
                     .refuses(.refused), "snapshot.taken", "\(name) has a snapshot named \(request.name) already",
                     fix: ["choose another with --name"]))
         }
-        if request.required == .application {
-            findings.append(
-                Finding(
-                    .refuses(.refused), "application.unavailable",
-                    "nothing here can prepare the applications of \(name), so application consistency cannot be reached",
-                    fix: ["--require filesystem"]))
-        }
         return findings
     }
 }

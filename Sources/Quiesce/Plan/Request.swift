@@ -104,11 +104,13 @@ public struct SnapshotRequest: Sendable {
 
     public init(name: SnapshotName) { self.name = name }
 
-    /// The level the run is judged against: what is required, else configured, as far as what is switched off allows.
-    public var asked: Consistency {
+    /// The level the run is judged against: what is required, else configured, else the best that the guest asks for by
+    /// what runs on it; as far as what is switched off allows.
+    func asked(knowingOfApplications found: Bool) -> Consistency {
         if let required { return required }
         guard freezes else { return .crash }
-        return runsHooks ? configured ?? .filesystem : .filesystem
+        guard runsHooks else { return min(configured ?? .filesystem, .filesystem) }
+        return configured ?? (found ? .application : .filesystem)
     }
 }
 

@@ -47,10 +47,13 @@ public struct HookReply: Sendable, Hashable {
         /// `[A-Za-z0-9._-]{1,64}` without a leading dot.
         public var name: String
         public var bytes: [UInt8]
+        /// In hexadecimal digits.
+        public var sha256: String
 
-        public init(name: String, bytes: [UInt8]) {
+        public init(name: String, bytes: [UInt8], sha256: String) {
             self.name = name
             self.bytes = bytes
+            self.sha256 = sha256
         }
     }
 

@@ -18,6 +18,10 @@ extension Journal {
 
 public enum JournalStep: Codable, Sendable, Hashable {
     case staging(overlays: [String])
+    /// The hooks whose `prepare` follows, and which have to be put down.
+    case preparing(hooks: [PreparedHook])
+    /// The guest confirmed that these let go, by label.
+    case released(hooks: [String])
     /// Freeze, cut and thaw follow at once: one entry before the window covers all three.
     case window(mountpoints: [String], overlays: [String])
     case windowClosed(cut: Bool, thawed: Bool)
@@ -29,12 +33,24 @@ public enum JournalStep: Codable, Sendable, Hashable {
 
 public enum JournalEnding: String, Codable, Sendable { case done, undone, failed, maybeFrozen }
 
+/// What a later process needs to put a hook down.
+public struct PreparedHook: Codable, Sendable, Hashable {
+    public var name: String
+    public var instance: String?
+    public var parameters: [String: String]
+
+    init(_ application: MemberPlan.Application) {
+        name = application.choice.hook.name
+        instance = application.facts.instance
+        parameters = application.choice.parameters
+    }
+}
+
 public struct UnfinishedRun: Sendable, Hashable {
-    /// Overlays that its last step names.
+    /// Overlays that it made and may have left behind.
     var overlays: [String] {
-        switch lastStep {
-        case .staging(let overlays), .window(_, let overlays): overlays
-        default: []
+        steps.reduce(into: []) { known, step in
+            if case .staging(let overlays) = step { known = overlays }
         }
     }
 
@@ -42,21 +58,23 @@ public struct UnfinishedRun: Sendable, Hashable {
     public var guest: GuestIdentity
     public var name: String
     public var startedAt: Timestamp
-    public var lastStep: JournalStep?
+    /// Oldest first.
+    public var steps: [JournalStep]
+    public var lastStep: JournalStep? { steps.last }
 
-    public init(run: RunID, guest: GuestIdentity, name: String, startedAt: Timestamp, lastStep: JournalStep?) {
+    public init(run: RunID, guest: GuestIdentity, name: String, startedAt: Timestamp, steps: [JournalStep]) {
         self.run = run
         self.guest = guest
         self.name = name
         self.startedAt = startedAt
-        self.lastStep = lastStep
+        self.steps = steps
     }
 }
 
 /// The snapshots we made and what became of them.
 public protocol Catalogue: Sendable {
     /// Keeps the manifest in the state folder and beside the overlays.
-    func add(_ report: RunReport, definition: String) async throws(Failure)
+    func add(_ report: RunReport, definition: String, artifacts: [HookReply.Artifact]) async throws(Failure)
     func entries(of guest: GuestIdentity?) async throws(Failure) -> [CatalogueEntry]
     func manifest(of run: RunID) async throws(Failure) -> RunReport
     func mark(_ run: RunID, _ fate: CatalogueEntry.Fate) async throws(Failure)

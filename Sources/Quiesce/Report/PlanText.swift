@@ -12,7 +12,8 @@ extension MemberPlan {
 
     /// The best level this plan can reach.
     public var reachable: Consistency {
-        min(findings.ceiling, freezes ? .filesystem : .crash)
+        guard freezes else { return min(findings.ceiling, .crash) }
+        return min(findings.ceiling, applications.contains(where: \.isRequired) ? .application : .filesystem)
     }
 
     /// What `plan` prints: what would be done, and everything that speaks against it.
@@ -33,6 +34,7 @@ extension MemberPlan {
         if freezes {
             page.rows("window", ["at most \(maxFreeze.forPeople)\(expedites ? ", RCU expedited" : "")"])
         }
+        page.rows("prepare", applications.map(\.label))
         page.gap()
         page.findings(findings, ink)
         return page.text
@@ -45,10 +47,16 @@ extension MemberPlan {
         let agent = report.map { "\($0.system.prettyName), agent \($0.version)" } ?? "no agent"
         page.line(
             ink.bold("\(guest.name)   \(facts.power.word), \(agent)".padded(to: 46))
-                + "   now: \(now.rawValue), can be: \(Consistency.filesystem.rawValue)")
+                + "   now: \(now.rawValue), can be: \(canBe.rawValue)")
         page.gap()
         page.findings(findings, ink)
         return page.text
+    }
+
+    /// What it could reach once every finding is mended.
+    public var canBe: Consistency {
+        let isBlind = facts.agent.report?.canExecute != true
+        return isBlind || asked == .application || !applications.isEmpty ? .application : .filesystem
     }
 
     /// What a snapshot taken now would reach.
@@ -119,6 +127,7 @@ public struct PlanReport: Codable, Sendable {
     public var notFreezable: [String]
     public var maxFreezeMs: Int64
     public var expedites: Bool
+    public var applications: [String]
     public var findings: [Remark]
 
     public init(_ plan: MemberPlan, schema: String) {
@@ -126,7 +135,7 @@ public struct PlanReport: Codable, Sendable {
         domain = plan.guest
         asked = plan.asked
         now = plan.now
-        canBe = .filesystem
+        canBe = plan.canBe
         exit = plan.foreseen.rawValue
         agentVersion = plan.facts.agent.report?.version
         system = plan.facts.agent.report?.system.prettyName
@@ -140,6 +149,7 @@ public struct PlanReport: Codable, Sendable {
         notFreezable = plan.notFreezable.map(\.mountpoint)
         maxFreezeMs = plan.maxFreeze.inMilliseconds
         expedites = plan.expedites
+        applications = plan.applications.map(\.label)
         findings = plan.findings.map { Remark(weight: $0.word.lowercased(), code: $0.code, text: $0.text, fix: $0.fix) }
     }
 }

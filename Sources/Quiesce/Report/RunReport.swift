@@ -83,9 +83,50 @@ public struct MemberReport: Codable, Sendable {
         public var maxFreezeMs: Int64
     }
 
-    /// Applications are prepared by hooks; a run without hooks has none.
+    /// What a hook did for one instance of an application; its words are the guest's.
     public struct Application: Codable, Sendable {
+        public enum Status: String, Codable, Sendable { case prepared, skipped, failed, notReleased }
+
+        public struct Artifact: Codable, Sendable {
+            public var name: String
+            public var sha256: String
+        }
+
         public var name: String
+        public var instance: String?
+        public var version: String?
+        public var role: ApplicationFacts.Role?
+        public var status: Status
+        public var reason: String?
+        public var policy: HookPolicy
+        /// Of the hook as it was sent.
+        public var sha256: String
+        /// Whether the lock held throughout; nil where none is needed.
+        public var held: Bool?
+        public var holdMs: Int64?
+        public var position: Position?
+        public var facts: [String: Position.Value]
+        public var artifacts: [Artifact]
+
+        init(
+            _ found: ApplicationFacts, _ status: Status, _ reason: String? = nil, held: Bool? = nil,
+            holdMs: Int64? = nil, position: Position? = nil, facts: [String: Position.Value] = [:],
+            artifacts: [Artifact] = []
+        ) {
+            name = found.choice.hook.name
+            instance = found.instance
+            version = found.version
+            role = found.role
+            self.status = status
+            self.reason = reason
+            policy = found.choice.policy
+            sha256 = found.choice.hook.sha256
+            self.held = held
+            self.holdMs = holdMs
+            self.position = position
+            self.facts = facts
+            self.artifacts = artifacts
+        }
     }
 
     public struct Verification: Codable, Sendable {
@@ -130,5 +171,9 @@ public struct PhaseReport: Codable, Sendable, Hashable {
 
 /// The phases in the order of a run.
 public enum Phase: String, Codable, Sendable, CaseIterable {
-    case preflight, stage, prepare, freeze, cut, thaw, register, verify, undo
+    case preflight, stage, prepare
+    case preFreeze = "pre-freeze"
+    case freeze, cut, thaw
+    case postThaw = "post-thaw"
+    case register, verify, undo
 }

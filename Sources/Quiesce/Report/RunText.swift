@@ -25,6 +25,8 @@ extension RunReport {
         }
         if let freeze = member.freeze { page.rows("frozen", [Self.frozen(freeze)]) }
         page.gap()
+        write(member.applications, on: &page)
+        page.gap()
         for row in Timeline(member, ink).rows { page.line(row) }
         page.gap()
         page.rows("because", verdict.reasons)
@@ -41,6 +43,22 @@ extension RunReport {
         }
         if mayBeFrozen { page.rows("thaw", ["stillpoint thaw \(member.domain.name)"]) }
         if member.freeze != nil { page.line("  * as reported by the guest") }
+    }
+
+    private func write(_ applications: [MemberReport.Application], on page: inout Page) {
+        var table = Table()
+        for application in applications {
+            let name = [application.name, application.instance].compactMap { $0 }.joined(separator: " ")
+            let words: (String, String) =
+                switch application.status {
+                case .skipped: ("left out: \(application.reason ?? "")", "")
+                case .failed: ("not prepared: \(application.reason ?? "")", "")
+                case .notReleased: ("RELEASE NOT CONFIRMED: \(application.reason ?? "")", "")
+                case .prepared: (application.position?.text ?? "prepared", application.position?.promise ?? "")
+                }
+            table.add([name, application.version ?? "", words.0, words.1])
+        }
+        for row in table.rows { page.line("  " + row) }
     }
 
     private var mayBeFrozen: Bool { exit == ExitStatus.maybeFrozen.rawValue }
@@ -72,6 +90,27 @@ extension RunReport {
     }
 }
 
+extension Position {
+    /// In the engine's words, on one line.
+    fileprivate var text: String {
+        switch kind {
+        case "postgresql": "LSN \(word("lsn")), timeline \(word("timeline"))"
+        case "mariadb", "mysql": "\(word("file")):\(word("position")), \(word("gtid"))"
+        case "redis": "offset \(word("offset"))"
+        default: fields.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
+        }
+    }
+
+    private func word(_ key: String) -> String { fields[key]?.description ?? "?" }
+
+    fileprivate var promise: String {
+        switch relation {
+        case .exact: "recovers to exactly"
+        case .atLeast: "recovers to at least"
+        }
+    }
+}
+
 /// Where the time of a run went, one bar a phase, on one scale.
 private struct Timeline {
     private static let width: Int64 = 36
@@ -84,7 +123,13 @@ private struct Timeline {
     init(_ member: MemberReport, _ ink: Ink) {
         self.ink = ink
         let window: Set<Phase> = [.freeze, .cut, .thaw]
-        for phase in member.phases where !window.contains(phase.name) {
+        let hold = member.phases.filter { $0.name == .preFreeze || $0.name == .postThaw }
+        if let start = hold.map(\.startMs).min(), let end = hold.map({ $0.startMs.addingClamped($0.tookMs) }).max() {
+            let detail = hold.map { "\(Self.failed($0))\($0.name.rawValue) \($0.tookMs)" }.joined(separator: " + ")
+            add("hold", start, end.addingClamped(-start), detail + " ms")
+        }
+        for phase in member.phases
+        where !window.contains(phase.name) && phase.name != .preFreeze && phase.name != .postThaw {
             let detail = phase.name == .verify ? Self.verdict(member.verification) : phase.detail ?? ""
             add(phase.name.rawValue, phase.startMs, phase.tookMs, Self.failed(phase) + detail)
         }

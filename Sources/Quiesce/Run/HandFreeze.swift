@@ -118,13 +118,16 @@ public struct HandFreeze: Sendable {
 }
 
 extension UnfinishedRun {
-    /// Its last word was that it was going to freeze.
+    /// It was going to freeze, and no thaw was written down.
     public var mayHaveFrozen: Bool { !frozenMountpoints.isEmpty }
 
     var frozenMountpoints: [String] {
-        switch lastStep {
-        case .window(let mountpoints, _), .freezingByHand(let mountpoints): mountpoints
-        default: []
+        steps.reduce(into: []) { frozen, step in
+            switch step {
+            case .window(let mountpoints, _), .freezingByHand(let mountpoints): frozen = mountpoints
+            case .windowClosed(_, thawed: true): frozen = []
+            default: break
+            }
         }
     }
 }

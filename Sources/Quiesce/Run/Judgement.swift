@@ -5,10 +5,12 @@ struct Judgement {
     let plan: MemberPlan
     let request: SnapshotRequest
     let window: Window.Result
+    let hooks: [HookStack.Entry]
 
     /// Assumes that the disks were cut in one transaction.
     var verdict: Verdict {
-        var verdict = Verdict(consistency: .filesystem)
+        let prepares = plan.applications.contains(where: \.isRequired)
+        var verdict = Verdict(consistency: prepares ? .application : .filesystem)
         for finding in plan.findings {
             if case .limits(let level) = finding.weight { verdict.lower(to: level, because: finding.text) }
         }
@@ -18,7 +20,23 @@ struct Judgement {
         }
         judgeCounts(&verdict)
         judgeTimes(&verdict)
+        judgeApplications(&verdict)
         return verdict
+    }
+
+    private func judgeApplications(_ verdict: inout Verdict) {
+        for entry in hooks where entry.application.isRequired {
+            if let failure = entry.failure {
+                verdict.lower(to: .filesystem, because: "\(entry.application.label): \(failure)")
+            }
+            if let failure = entry.releaseFailure {
+                verdict.lower(
+                    to: .filesystem,
+                    because:
+                        "\(entry.application.label): its release was not confirmed (\(failure)); its lock ends by itself within \(plan.maxHold.forPeople)"
+                )
+            }
+        }
     }
 
     private func judgeCounts(_ verdict: inout Verdict) {

@@ -142,13 +142,13 @@ extension SnapshotRun {
     /// Whether the freeze held by the guest's own word; if not, images that are not frozen are no news.
     private func held(_ record: RunRecord) -> Bool {
         guard let window = record.window else { return false }
-        return Judgement(plan: plan, request: request, window: window).verdict.consistency >= .filesystem
+        return Judgement(plan: plan, request: request, window: window, hooks: record.hooks.entries).verdict.consistency >= .filesystem
     }
 
     func judge(_ record: inout RunRecord) throws(Failure) {
         guard let window = record.window else { return }
         let earlier = record.verdict.reasons
-        record.verdict = Judgement(plan: plan, request: request, window: window).verdict
+        record.verdict = Judgement(plan: plan, request: request, window: window, hooks: record.hooks.entries).verdict
         record.verdict.reasons += earlier
         if record.filesystem.result == .failed {
             record.verdict.lower(to: .crash, because: record.filesystem.detail)
@@ -176,6 +176,8 @@ extension SnapshotRun {
         }
         if record.filesystem.result == .failed {
             record.status = .verificationFailed
+        } else if record.hooks.entries.contains(where: { $0.releaseFailure != nil }) {
+            record.status = .releaseFailed
         } else if reached >= plan.asked {
             record.status = .reached
         } else {
@@ -186,7 +188,7 @@ extension SnapshotRun {
     func keep(_ record: inout RunRecord) async throws(Failure) {
         let report = record.report(finishedAt: ports.time.wall, by: ports.starter)
         do throws(Failure) {
-            try await ports.catalogue.add(report, definition: record.definition)
+            try await ports.catalogue.add(report, definition: record.definition, artifacts: record.artifacts)
         } catch {
             tell(.note("the snapshot is there, its manifest is not: \(error.message)"))
         }

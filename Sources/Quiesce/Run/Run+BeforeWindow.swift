@@ -31,9 +31,15 @@ extension SnapshotRun {
         tell(.began(.prepare))
         let start = ports.time.now
         try await ports.guest.prepareRescue()
+        var notes = plan.applications.map(\.label)
+        do throws(Failure) {
+            try await prepareApplications(&record)
+        } catch {
+            record.add(.prepare, .failed, from: start, to: ports.time.now, error.message)
+            throw error
+        }
         record.offset = try? await ports.guest.clockOffset()
         try interruption.check()
-        var notes: [String] = []
         let syncLimit = Duration.seconds(60)
         if plan.expedites {
             do throws(GuestFailure) {
@@ -61,13 +67,14 @@ extension SnapshotRun {
         let step = JournalStep.window(mountpoints: plan.frozen.map(\.mountpoint), overlays: plan.disks.map(\.overlay))
         try await ports.journal.record(step, of: run, at: ports.time.wall)
         try interruption.check()
-        tell(.began(plan.freezes ? .freeze : .cut))
+        if record.hooks.isEmpty { tell(.began(plan.freezes ? .freeze : .cut)) }
     }
 
     /// Nothing has been frozen: what was staged is removed and the reason reported.
     func giveUp(_ record: inout RunRecord, _ failure: Failure) async -> RunReport {
         (record.status, record.failure) = (failure.status, failure)
         record.verdict = Verdict(consistency: .none, reasons: [failure.message])
+        await releaseApplications(&record)
         if record.phases.contains(where: { $0.name == .stage && $0.status == .ok }) {
             await relax(&record)
             await ports.images.discard(plan.disks.map(\.overlay))

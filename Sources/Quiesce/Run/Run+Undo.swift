@@ -51,7 +51,8 @@ extension SnapshotRun {
 
     private func keepAnyway(_ record: inout RunRecord) async {
         try? await ports.catalogue.add(
-            record.report(finishedAt: ports.time.wall, by: ports.starter), definition: record.definition)
+            record.report(finishedAt: ports.time.wall, by: ports.starter), definition: record.definition,
+            artifacts: record.artifacts)
     }
 
     /// An overlay goes only after QEMU has been asked and uses none of them.

@@ -7,6 +7,9 @@ struct RunRecord {
     let request: SnapshotRequest
     let startedAt: Timestamp
     let begin: ContinuousClock.Instant
+    var hooks: HookStack
+    /// The last lock was released.
+    var released: ContinuousClock.Instant?
     var phases: [PhaseReport] = []
     var offset: ClockOffset?
     var window: Window.Result?
@@ -58,12 +61,19 @@ struct RunRecord {
         return MemberReport(
             domain: plan.guest,
             agent: agent.map { .init(version: $0.version, transport: $0.canExecute ? .guestExec : .none) },
-            deadMan: .absent, guardian: .absent, snapshot: isCut ? snapshot : nil, freeze: freeze, applications: [],
-            phases: phases,
+            deadMan: .absent, guardian: .absent, snapshot: isCut ? snapshot : nil, freeze: freeze,
+            applications: applications, phases: phases,
             verification: .init(
                 chain: chain.check, filesystem: filesystem,
-                application: Check(.notChecked, "no application was prepared")))
+                application: Check(.notChecked, "not asked for")))
     }
+
+    private var applications: [MemberReport.Application] {
+        hooks.entries.map(\.report) + plan.skippedApplications.map(MemberReport.Application.init)
+    }
+
+    /// Under names that are theirs alone in the run.
+    var artifacts: [HookReply.Artifact] { hooks.entries.flatMap(\.artifacts) }
 
     var disks: [MemberReport.Disk] {
         plan.disks.map { disk in
@@ -84,6 +94,6 @@ struct RunRecord {
         return MemberReport.Freeze(
             mountpoints: plan.frozen.map(\.mountpoint), notFreezable: plan.notFreezable.map(\.mountpoint),
             expected: plan.frozen.count, guestReported: .init(frozen: window.frozen, thawed: window.thawed),
-            windowMs: window.length.inMilliseconds, hookMs: 0, maxFreezeMs: plan.maxFreeze.inMilliseconds)
+            windowMs: window.length.inMilliseconds, hookMs: hooks.waitedMs, maxFreezeMs: plan.maxFreeze.inMilliseconds)
     }
 }

@@ -28,19 +28,22 @@ public struct SnapshotRun: Sendable {
     }
 
     private func goThrough(since begin: ContinuousClock.Instant, startedAt: Timestamp) async -> RunReport {
-        var record = RunRecord(run: run, plan: plan, request: request, startedAt: startedAt, begin: begin)
+        var record = RunRecord(run: run, plan: plan, request: request, startedAt: startedAt, begin: begin,
+            hooks: HookStack(plan, guest: ports.guest, time: ports.time, interruption: interruption))
         record.add(.preflight, .ok, from: begin, to: ports.time.now)
         do throws(Failure) {
             try await open(&record)
             try await stage(&record)
             try await prepare(&record)
-            // The guardian and the dead-man inside the guest are armed here, then the pre-freeze hooks take their locks.
+            // The guardian and the dead-man inside the guest are armed here.
             try await announce(&record)
+            try await lockApplications(&record)
         } catch {
             return await giveUp(&record, error)
         }
         await passWindow(&record)
-        // The post-thaw hooks release here, then dead-man and guardian are called off.
+        await releaseApplications(&record)
+        // Dead-man and guardian are called off here.
         do throws(Failure) {
             try await settle(&record)
             await register(&record)

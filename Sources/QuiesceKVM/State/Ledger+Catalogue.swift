@@ -7,8 +7,10 @@ public import Quiesce
 extension Ledger: Catalogue {
     /// The state folder's copy and the row come first: if the one beside the overlays fails, the snapshot is in the
     /// catalogue all the same.
-    public func add(_ report: RunReport, definition: String) async throws(Failure) {
-        let manifest = try Manifest(report, definition: definition)
+    public func add(
+        _ report: RunReport, definition: String, artifacts: [HookReply.Artifact]
+    ) async throws(Failure) {
+        let manifest = try Manifest(report, definition: definition, artifacts: artifacts)
         try manifest.keep(in: state)
         try await write { db in
             for member in report.members {

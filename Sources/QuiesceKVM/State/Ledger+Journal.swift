@@ -36,18 +36,14 @@ extension Ledger: Journal {
 
     public func unfinished() async throws(Failure) -> [UnfinishedRun] {
         try await read { db in
-            let rows = try Row.fetchAll(
-                db,
-                sql: """
-                    SELECT run.*, (SELECT step FROM step WHERE run = run.id ORDER BY id DESC LIMIT 1) AS lastStep
-                    FROM run WHERE ending IS NULL ORDER BY startedAt, rowid
-                    """)
+            let rows = try Row.fetchAll(db, sql: "SELECT * FROM run WHERE ending IS NULL ORDER BY startedAt, rowid")
             return try rows.map { row in
-                let lastStep: String? = row["lastStep"]
+                let run = try row.value("id", RunID.init)
+                let steps = try String.fetchAll(
+                    db, sql: "SELECT step FROM step WHERE run = ? ORDER BY id", arguments: [run.description])
                 return UnfinishedRun(
-                    run: try row.value("id", RunID.init), guest: row.identity, name: row["name"],
-                    startedAt: try row.time("startedAt"),
-                    lastStep: try lastStep.map { step in
+                    run: run, guest: row.identity, name: row["name"], startedAt: try row.time("startedAt"),
+                    steps: try steps.map { step in
                         try JSONValue(parsing: step, limits: .ofOurOwn).decode(JournalStep.self)
                     })
             }

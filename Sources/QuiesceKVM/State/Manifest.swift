@@ -4,17 +4,19 @@ import JSON
 import Quiesce
 import SystemPackage
 
-/// A run's papers, as files: `manifest.json` and the guest's `domain.xml`, in `runs/<run>/` of the state folder and in
+/// A run's papers, as files: `manifest.json`, the guest's `domain.xml` and what hooks gave (`postgresql-15-main-backup_label`), in `runs/<run>/` of the state folder and in
 /// `.stillpoint/<run>/` beside the overlays, so that either place alone tells what the images are.
 struct Manifest {
     private let report: RunReport
     private let files: [(name: String, bytes: [UInt8])]
 
-    init(_ report: RunReport, definition: String) throws(Failure) {
+    init(_ report: RunReport, definition: String, artifacts: [HookReply.Artifact]) throws(Failure) {
         self.report = report
         do {
             let text = try JSONValue(encoding: report).text(.pretty) + "\n"
-            files = [("domain.xml", Array(definition.utf8)), (Self.file, Array(text.utf8))]
+            files =
+                artifacts.map { ($0.name, $0.bytes) }
+                + [("domain.xml", Array(definition.utf8)), (Self.file, Array(text.utf8))]
         } catch {
             throw Failure(.internalError, "the manifest of run \(report.run) cannot be written: \(error)")
         }

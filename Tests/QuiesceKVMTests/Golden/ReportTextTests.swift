@@ -86,7 +86,7 @@ struct ReportTextTests {
     func status() throws {
         let run = UnfinishedRun(
             run: .random(), guest: .db01, name: "nightly", startedAt: Examples.start,
-            lastStep: .window(mountpoints: ["/"], overlays: ["/srv/kvm/x"]))
+            steps: [.staging(overlays: ["/srv/kvm/x"]), .window(mountpoints: ["/"], overlays: ["/srv/kvm/x"])])
         let report = StatusReport(
             try Examples.facts(), busy: "snapshot, process 4711, since 22:31", unfinished: [run], current: "nightly",
             jobs: [.init(target: try Examples.target("vdb"), kind: "activeCommit", done: 3 << 30, total: 12 << 30)])

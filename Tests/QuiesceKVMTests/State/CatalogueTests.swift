@@ -24,9 +24,9 @@ struct CatalogueTests {
     func entries() async throws {
         let later = Timestamp(milliseconds: Timestamp.cut.milliseconds + 250, offset: -1800)
         let other = RunID.random()
-        try await ledger.add(.example(other, named: "b", overlays: [scratch("one/x")], at: later), definition: "")
-        try await ledger.add(.example(run, named: "a", overlays: [scratch("one/y")]), definition: "")
-        try await ledger.add(.example(of: .web, overlays: [scratch("one/z")]), definition: "")
+        try await ledger.add(.example(other, named: "b", overlays: [scratch("one/x")], at: later), definition: "", artifacts: [])
+        try await ledger.add(.example(run, named: "a", overlays: [scratch("one/y")]), definition: "", artifacts: [])
+        try await ledger.add(.example(of: .web, overlays: [scratch("one/z")]), definition: "", artifacts: [])
         let found = try await ledger.entries(of: .db01)
         #expect(found.map(\.run) == [run, other])
         #expect(found.map(\.name) == ["a", "b"])
@@ -37,7 +37,7 @@ struct CatalogueTests {
 
     @Test("a guest is known by its UUID, whatever its name is now")
     func renamed() async throws {
-        try await ledger.add(.example(run, overlays: [scratch("one/x")]), definition: "")
+        try await ledger.add(.example(run, overlays: [scratch("one/x")]), definition: "", artifacts: [])
         var guest = GuestIdentity.db01
         guest.name = "db01-old"
         #expect(try await ledger.entries(of: guest).map(\.run) == [run])
@@ -46,7 +46,7 @@ struct CatalogueTests {
     @Test("manifest and definition lie in the state folder and beside every overlay, for the user alone")
     func papers() async throws {
         let report = try RunReport.example(run, overlays: [scratch("one/x"), scratch("one/y"), scratch("two/z")])
-        try await ledger.add(report, definition: "<domain>ü</domain>")
+        try await ledger.add(report, definition: "<domain>ü</domain>", artifacts: [])
         for folder in ["state/runs/\(run)", "one/.stillpoint/\(run)", "two/.stillpoint/\(run)"] {
             #expect(try scratch.text(of: "\(folder)/domain.xml") == "<domain>ü</domain>")
             #expect(try scratch.text(of: "\(folder)/manifest.json").contains("\"schema\": \"stillpoint.run/v1\""))
@@ -59,7 +59,7 @@ struct CatalogueTests {
     @Test("the manifest is read back as it was written")
     func manifest() async throws {
         let report = try RunReport.example(run, overlays: [scratch("one/x")])
-        try await ledger.add(report, definition: "")
+        try await ledger.add(report, definition: "", artifacts: [])
         let again = try await ledger.manifest(of: run)
         #expect(again.run == run.description)
         #expect(again.cut?.at.milliseconds == Timestamp.cut.milliseconds)
@@ -70,8 +70,8 @@ struct CatalogueTests {
     @Test("a committed or undone snapshot takes its papers beside the overlays along, and only its own")
     func marked() async throws {
         let other = RunID.random()
-        try await ledger.add(.example(run, overlays: [scratch("one/x"), scratch("two/x")]), definition: "")
-        try await ledger.add(.example(other, overlays: [scratch("one/y")]), definition: "")
+        try await ledger.add(.example(run, overlays: [scratch("one/x"), scratch("two/x")]), definition: "", artifacts: [])
+        try await ledger.add(.example(other, overlays: [scratch("one/y")]), definition: "", artifacts: [])
         try await ledger.mark(run, .committed)
         #expect(try scratch.mode("one/.stillpoint/\(other)") == 0o700)
         #expect(!exists(scratch("one/.stillpoint/\(run)")))
@@ -84,14 +84,14 @@ struct CatalogueTests {
 
     @Test("an abandoned snapshot keeps its papers")
     func abandoned() async throws {
-        try await ledger.add(.example(run, overlays: [scratch("one/x")]), definition: "")
+        try await ledger.add(.example(run, overlays: [scratch("one/x")]), definition: "", artifacts: [])
         try await ledger.mark(run, .abandoned)
         #expect(exists(scratch("one/.stillpoint/\(run)/manifest.json")))
     }
 
     @Test("marking twice, or when the overlays' folder is gone, is fine")
     func markedTwice() async throws {
-        try await ledger.add(.example(run, overlays: [scratch("one/x")]), definition: "")
+        try await ledger.add(.example(run, overlays: [scratch("one/x")]), definition: "", artifacts: [])
         try await ledger.mark(run, .committed)
         try FileManager.default.removeItem(atPath: scratch("one"))
         try await ledger.mark(run, .committed)
@@ -101,7 +101,7 @@ struct CatalogueTests {
     func besideFails() async throws {
         try scratch.write("", to: "one/.stillpoint")
         let failure = await #expect(throws: Failure.self) {
-            try await ledger.add(.example(run, overlays: [scratch("one/x")]), definition: "")
+            try await ledger.add(.example(run, overlays: [scratch("one/x")]), definition: "", artifacts: [])
         }
         #expect(failure?.message.contains(scratch("one")) == true)
         #expect(try await ledger.entries(of: .db01).map(\.run) == [run])
@@ -112,7 +112,7 @@ struct CatalogueTests {
     func prepared() async throws {
         let trap = try scratch.makeFolder("one/.stillpoint", mode: 0o777)
         await #expect(throws: Failure.self) {
-            try await ledger.add(.example(run, overlays: [scratch("one/x")]), definition: "")
+            try await ledger.add(.example(run, overlays: [scratch("one/x")]), definition: "", artifacts: [])
         }
         #expect(try FileManager.default.contentsOfDirectory(atPath: trap) == [])
     }
@@ -127,7 +127,7 @@ struct CatalogueTests {
 
     @Test("a damaged manifest is an error, not an empty report")
     func damaged() async throws {
-        try await ledger.add(.example(run, overlays: [scratch("one/x")]), definition: "")
+        try await ledger.add(.example(run, overlays: [scratch("one/x")]), definition: "", artifacts: [])
         try scratch.write("{\"schema\":", to: "state/runs/\(run)/manifest.json")
         let failure = await #expect(throws: Failure.self) { try await ledger.manifest(of: run) }
         #expect(failure?.status == .internalError)

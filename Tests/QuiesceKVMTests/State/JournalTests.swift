@@ -16,7 +16,7 @@ struct JournalTests {
 
     private func ledger() throws -> Ledger { try Ledger(in: StateFolder(scratch("state"))) }
 
-    @Test("a run that was opened and not closed is unfinished, with its last step")
+    @Test("a run that was opened and not closed is unfinished, with its steps")
     func unfinished() async throws {
         let ledger = try ledger()
         let window = JournalStep.window(mountpoints: ["/", "/var/lib/mysql"], overlays: ["/srv/a.s1"])
@@ -26,7 +26,9 @@ struct JournalTests {
         let found = try await ledger.unfinished()
         #expect(
             found == [
-                UnfinishedRun(run: run, guest: .db01, name: "nightly", startedAt: .cut, lastStep: window)
+                UnfinishedRun(
+                    run: run, guest: .db01, name: "nightly", startedAt: .cut,
+                    steps: [.staging(overlays: ["/srv/a.s1"]), window])
             ])
         try await ledger.close(run, .done, at: .cut)
         #expect(try await ledger.unfinished() == [])

@@ -13,6 +13,9 @@ struct ScriptedGuest: GuestControl {
     /// One answer an attempt; the last one is given for ever.
     var thaws: [Result<Int, GuestFailure>] = [.success(2)]
     var thawTakes = Duration.milliseconds(3)
+    /// How a hook's verbs end, by hook and verb: one answer a call, the last one for ever; `done` where nothing is said.
+    var hooks: [String: [HookVerb: [HookResult]]] = [:]
+    var hookTakes = Duration.milliseconds(10)
 
     func prepareRescue() async throws(Failure) { try log.answer(.rescue) }
 
@@ -59,6 +62,19 @@ struct ScriptedGuest: GuestControl {
         log.hear(.thaw)
         return try answer.get()
     }
+
+    func run(_ call: HookCall, within limit: Duration) async -> HookResult {
+        let heard: Heard = call.verb == .prepare ? .hookPrepare : call.verb == .preFreeze ? .hookLock : .hookRelease
+        let who = [call.hook.name, call.instance, call.outcome?.rawValue].compactMap { $0 }.joined(separator: " ")
+        let answers = hooks[call.hook.name]?[call.verb] ?? [.done(HookReply())]
+        let before = log.details(of: heard).count { $0 == who }
+        log.hear(heard, who)
+        let answer = answers.indices.contains(before) ? answers[before] : answers.last ?? .done(HookReply())
+        if case .unknown = answer { time.advance(by: limit) } else { time.advance(by: hookTakes) }
+        return answer
+    }
+
+    func tidy() async throws(GuestFailure) { try obey(.tidy) }
 
     private func obey(_ what: Heard, _ detail: String = "") throws(GuestFailure) {
         log.hear(what, detail)

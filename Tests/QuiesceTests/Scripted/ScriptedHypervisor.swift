@@ -23,7 +23,7 @@ struct ScriptedHypervisor: Hypervisor {
     /// What a look at the disks shows instead of the truth.
     var seeing: @Sendable ([DiskFacts]) -> [DiskFacts] = { $0 }
 
-    func observe(alsoFolders folders: [String]) async throws(Failure) -> GuestFacts {
+    func observe(alsoFolders folders: [String], probing hooks: [HookChoice]) async throws(Failure) -> GuestFacts {
         try log.answer(.observe)
         var facts = facts
         facts.disks = seeing(host.disks)

@@ -15,12 +15,14 @@ final class ScriptedJournal: Journal, Catalogue {
 
     func open(_ run: RunID, for guest: GuestIdentity, named name: String, at time: Timestamp) async throws(Failure) {
         try log.answer(.journalOpened, "\(guest.name) \(name)")
-        opened.withLock { $0[run] = UnfinishedRun(run: run, guest: guest, name: name, startedAt: time, lastStep: nil) }
+        opened.withLock { $0[run] = UnfinishedRun(run: run, guest: guest, name: name, startedAt: time, steps: []) }
     }
 
     func record(_ step: JournalStep, of run: RunID, at time: Timestamp) async throws(Failure) {
         switch step {
         case .staging(let overlays): try log.answer(.staging, overlays.joined(separator: " "))
+        case .preparing(let hooks): try log.answer(.preparing, hooks.map(\.name).joined(separator: " "))
+        case .released(let hooks): try log.answer(.released, hooks.joined(separator: ", "))
         case .window(let mountpoints, _): try log.answer(.window, mountpoints.joined(separator: " "))
         case .windowClosed(let cut, let thawed): try log.answer(.windowClosed, "cut \(cut), thawed \(thawed)")
         case .registering(let name): try log.answer(.registering, name)
@@ -28,7 +30,7 @@ final class ScriptedJournal: Journal, Catalogue {
         case .removing(let files): try log.answer(.removing, files.joined(separator: " "))
         case .freezingByHand(let mountpoints): try log.answer(.freezingByHand, mountpoints.joined(separator: " "))
         }
-        opened.withLock { $0[run]?.lastStep = step }
+        opened.withLock { $0[run]?.steps.append(step) }
     }
 
     func close(_ run: RunID, _ ending: JournalEnding, at time: Timestamp) async throws(Failure) {
@@ -41,7 +43,9 @@ final class ScriptedJournal: Journal, Catalogue {
         return opened.withLock { Array($0.values) }
     }
 
-    func add(_ report: RunReport, definition: String) async throws(Failure) {
+    func add(
+        _ report: RunReport, definition: String, artifacts: [HookReply.Artifact]
+    ) async throws(Failure) {
         try log.answer(.catalogue, definition)
         kept.withLock { $0.append(report) }
     }

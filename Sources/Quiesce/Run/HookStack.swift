@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The hooks of one guest: taken up in order, put down in reverse. What was begun is put down once, whatever became of it.
+struct HookStack: Sendable {
+    /// One application on its way through a run.
+    struct Entry: Sendable {
+        enum Stage: Sendable, Hashable {
+            case idle
+            /// `prepare` was sent: an idle holder may be there.
+            case prepared
+            /// `pre-freeze` was sent: a lock may be there.
+            case locking
+            case locked
+            case released
+        }
+
+        let application: MemberPlan.Application
+        var stage = Stage.idle
+        /// Why it was not prepared or its lock not taken.
+        var failure: String?
+        /// Why the lock may still be there.
+        var releaseFailure: String?
+        var reply = HookReply()
+        /// The guest confirmed the release.
+        var isReleased = false
+        var tookMs: [HookVerb: Int64] = [:]
+
+        var isLocked: Bool { stage == .locked }
+    }
+
+    private(set) var entries: [Entry]
+    /// The first `pre-freeze` was sent.
+    private(set) var lockedSince: ContinuousClock.Instant?
+    private let guest: any GuestControl
+    private let time: any Time
+    private let interruption: Interruption
+    private let mountpoints: [String]
+    private let maxHold: Duration
+
+    init(_ plan: MemberPlan, guest: any GuestControl, time: any Time, interruption: Interruption) {
+        entries = plan.applications.map { Entry(application: $0) }
+        mountpoints = plan.synced.map(\.mountpoint)
+        maxHold = plan.maxHold
+        self.guest = guest
+        self.time = time
+        self.interruption = interruption
+    }
+
+    var isEmpty: Bool { entries.isEmpty }
+    /// What the hooks took while locks could be held.
+    var waitedMs: Int64 {
+        entries.reduce(0) { $0.addingClamped(($1.tookMs[.preFreeze] ?? 0).addingClamped($1.tookMs[.postThaw] ?? 0)) }
+    }
+
+    /// By then every lock is released, by us or by its lease.
+    private var holdEnd: ContinuousClock.Instant { (lockedSince ?? time.now) + maxHold }
+
+    /// All slow work, while nothing waits. A hook that fails here takes no lock.
+    mutating func prepare() async throws(Failure) {
+        for index in entries.indices {
+            entries[index].stage = .prepared
+            let limit = entries[index].application.choice.timeout
+            let result = await call(.prepare, index, lease: maxHold, within: limit)
+            if let reply = accept(result, index) { merge(reply, into: index) } else { try refuse(index, "prepare") }
+            if let status = interruption.status { throw Failure(status, "stopped before the freeze, nothing was frozen") }
+        }
+    }
+
+    /// Takes the locks in order. What is busy is asked again as long as the hold leaves time.
+    mutating func lock() async throws(Failure) {
+        lockedSince = time.now
+        // The window needs its part of the hold.
+        let end = holdEnd - .seconds(1)
+        for index in entries.indices where entries[index].failure == nil {
+            entries[index].stage = .locking
+            while true {
+                let limit = min(entries[index].application.choice.timeout, time.now.duration(to: end))
+                guard limit > .zero else {
+                    entries[index].failure = entries[index].failure ?? "the locks before it took all of the hold"
+                    break
+                }
+                let result = await call(.preFreeze, index, lease: time.now.duration(to: holdEnd), within: limit)
+                if let reply = accept(result, index) {
+                    merge(reply, into: index)
+                    (entries[index].stage, entries[index].failure) = (.locked, nil)
+                    break
+                }
+                guard case .busy = result, time.now + .milliseconds(500) < end, interruption.status == nil else { break }
+                await time.sleep(until: time.now + .milliseconds(250))
+            }
+            if entries[index].failure != nil { try refuse(index, "pre-freeze") }
+            if let status = interruption.status { throw Failure(status, "stopped before the freeze, nothing was frozen") }
+        }
+    }
+
+    /// Puts down everything that was begun, the last one first, also what failed.
+    mutating func release(_ outcome: HookCall.Outcome) async {
+        for index in entries.indices.reversed() {
+            let before = entries[index].stage
+            guard before != .idle, before != .released else { continue }
+            entries[index].stage = .released
+            let limit = entries[index].application.choice.timeout
+            switch await call(.postThaw, index, lease: maxHold, outcome: outcome, within: limit) {
+            case .done(let reply):
+                entries[index].isReleased = true
+                merge(reply, into: index)
+                if reply.held == false, entries[index].failure == nil {
+                    entries[index].failure = reply.lost ?? "its lock did not hold"
+                }
+            case .busy(let why), .denied(let why), .failed(let why), .unknown(let why):
+                // Without a lock there is nothing that could be left behind but an idle holder, which ends by itself.
+                if before != .prepared { entries[index].releaseFailure = why }
+            }
+        }
+    }
+
+    private mutating func call(
+        _ verb: HookVerb, _ index: Int, lease: Duration, outcome: HookCall.Outcome? = nil, within limit: Duration
+    ) async -> HookResult {
+        let choice = entries[index].application.choice
+        let start = time.now
+        let call = HookCall(
+            verb, of: choice.hook, parameters: choice.parameters, instance: entries[index].application.facts.instance,
+            lease: max(lease, .seconds(1)), outcome: outcome, mountpoints: mountpoints)
+        let result = await guest.run(call, within: limit)
+        let took = start.duration(to: time.now).inMilliseconds
+        entries[index].tookMs[verb] = (entries[index].tookMs[verb] ?? 0).addingClamped(took)
+        return result
+    }
+
+    private mutating func accept(_ result: HookResult, _ index: Int) -> HookReply? {
+        switch result {
+        case .done(let reply): return reply
+        case .busy(let why): entries[index].failure = why
+        case .denied(let why): entries[index].failure = "rights are missing: \(why)"
+        case .failed(let why): entries[index].failure = why
+        case .unknown(let why): entries[index].failure = "how it ended is not known: \(why)"
+        }
+        return nil
+    }
+
+    private mutating func merge(_ reply: HookReply, into index: Int) {
+        var sum = entries[index].reply
+        sum.position = reply.position ?? sum.position
+        sum.held = reply.held ?? sum.held
+        sum.holdMs = reply.holdMs ?? sum.holdMs
+        sum.lost = reply.lost ?? sum.lost
+        sum.facts.merge(reply.facts) { $1 }
+        sum.artifacts += reply.artifacts
+        entries[index].reply = sum
+    }
+
+    /// A failure that the policy does not forgive ends the run.
+    private func refuse(_ index: Int, _ verb: String) throws(Failure) {
+        let application = entries[index].application
+        guard application.choice.policy == .fail, let why = entries[index].failure else { return }
+        throw Failure(
+            .refused, "\(verb) of \(application.label) failed: \(why)",
+            hint: "policy: degrade for \(application.choice.hook.name) goes on without it, --no-hooks without any")
+    }
+}
