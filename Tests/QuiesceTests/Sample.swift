@@ -64,6 +64,21 @@ enum Sample {
         try facts(agent: agent(filesystems, survey: survey))
     }
 
+    static func facts(applications: [ApplicationFacts]) throws -> GuestFacts {
+        var report = try agent()
+        report.applications = applications
+        return try facts(agent: report)
+    }
+
+    static func application(
+        _ name: String, instance: String? = nil, policy: HookPolicy? = nil, state: ApplicationFacts.State = .running,
+        paths: [String] = []
+    ) -> ApplicationFacts {
+        let hook = Hook(name: name, origin: "built in", sha256: "5e", text: "exit 0")
+        let choice = HookChoice(hook, place: policy == .fail ? "--hook" : nil, policy: policy)
+        return ApplicationFacts(choice, instance: instance, state: state, version: "1.0", paths: paths)
+    }
+
     static func proof(
         _ place: String, frozen: Bool?, _ result: Check.Result = .ok, _ detail: String = "clean"
     ) -> FilesystemProof {

@@ -5,7 +5,7 @@ struct ApplicationChoice {
     private(set) var taking: [MemberPlan.Application] = []
     private(set) var skipped: [MemberPlan.SkippedApplication] = []
     private(set) var findings: [Finding] = []
-    /// Something is there that a hook knows, whether or not it can be prepared.
+    /// Something is there that a hook knows and that counts, whether or not it can be prepared.
     private(set) var isAnythingFound = false
 
     private let guest: String
@@ -52,15 +52,15 @@ struct ApplicationChoice {
             refuse(facts, "application.stopped", "\(facts.label) on \(guest) is not running, and was asked for")
         case .recovering:
             guard let ours = covers(facts), ours else { return }
-            isAnythingFound = true
+            if facts.choice.policy != .ignore { isAnythingFound = true }
             cannotPrepare(facts, "is recovering")
         case .denied(let why), .unclear(let why):
             guard let ours = covers(facts), ours else { return }
-            isAnythingFound = true
+            if facts.choice.policy != .ignore { isAnythingFound = true }
             cannotPrepare(facts, "cannot be prepared: \(why)")
         case .running:
             guard let ours = covers(facts), ours else { return }
-            isAnythingFound = true
+            if facts.choice.policy != .ignore { isAnythingFound = true }
             taking.append(MemberPlan.Application(facts))
             let words = [facts.version, facts.role?.rawValue].compactMap { $0 }.joined(separator: ", ")
             findings.append(
@@ -117,7 +117,9 @@ struct ApplicationChoice {
         findings.append(
             Finding(
                 .refuses(.refused), code, text,
-                fix: ["policy: ignore for \(facts.choice.hook.name) (\(facts.choice.place ?? "configuration")), or --no-hooks"]))
+                fix: [
+                    "policy: ignore for \(facts.choice.hook.name) (\(facts.choice.place ?? "configuration")), or --no-hooks"
+                ]))
     }
 
     private mutating func cannotPrepare(_ facts: ApplicationFacts, _ why: String) {

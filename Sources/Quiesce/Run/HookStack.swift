@@ -62,7 +62,9 @@ struct HookStack: Sendable {
             let limit = entries[index].application.choice.timeout
             let result = await call(.prepare, index, lease: maxHold, within: limit)
             if let reply = accept(result, index) { merge(reply, into: index) } else { try refuse(index, "prepare") }
-            if let status = interruption.status { throw Failure(status, "stopped before the freeze, nothing was frozen") }
+            if let status = interruption.status {
+                throw Failure(status, "stopped before the freeze, nothing was frozen")
+            }
         }
     }
 
@@ -85,11 +87,15 @@ struct HookStack: Sendable {
                     (entries[index].stage, entries[index].failure) = (.locked, nil)
                     break
                 }
-                guard case .busy = result, time.now + .milliseconds(500) < end, interruption.status == nil else { break }
+                guard case .busy = result, time.now + .milliseconds(500) < end, interruption.status == nil else {
+                    break
+                }
                 await time.sleep(until: time.now + .milliseconds(250))
             }
             if entries[index].failure != nil { try refuse(index, "pre-freeze") }
-            if let status = interruption.status { throw Failure(status, "stopped before the freeze, nothing was frozen") }
+            if let status = interruption.status {
+                throw Failure(status, "stopped before the freeze, nothing was frozen")
+            }
         }
     }
 

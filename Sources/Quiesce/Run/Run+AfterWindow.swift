@@ -142,7 +142,8 @@ extension SnapshotRun {
     /// Whether the freeze held by the guest's own word; if not, images that are not frozen are no news.
     private func held(_ record: RunRecord) -> Bool {
         guard let window = record.window else { return false }
-        return Judgement(plan: plan, request: request, window: window, hooks: record.hooks.entries).verdict.consistency >= .filesystem
+        return Judgement(plan: plan, request: request, window: window, hooks: record.hooks.entries).verdict.consistency
+            >= .filesystem
     }
 
     func judge(_ record: inout RunRecord) throws(Failure) {

@@ -34,7 +34,8 @@ extension SnapshotRun {
         else { return }
         throw Failure(
             .requiredLevelMissed,
-            "application was required, and \(entry.application.label) could not be prepared: \(why); nothing was frozen")
+            "application was required, and \(entry.application.label) could not be prepared: \(why); nothing was frozen"
+        )
     }
 
     func releaseApplications(_ record: inout RunRecord) async {

@@ -28,7 +28,8 @@ public struct SnapshotRun: Sendable {
     }
 
     private func goThrough(since begin: ContinuousClock.Instant, startedAt: Timestamp) async -> RunReport {
-        var record = RunRecord(run: run, plan: plan, request: request, startedAt: startedAt, begin: begin,
+        var record = RunRecord(
+            run: run, plan: plan, request: request, startedAt: startedAt, begin: begin,
             hooks: HookStack(plan, guest: ports.guest, time: ports.time, interruption: interruption))
         record.add(.preflight, .ok, from: begin, to: ports.time.now)
         do throws(Failure) {

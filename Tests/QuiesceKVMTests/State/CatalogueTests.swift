@@ -24,7 +24,8 @@ struct CatalogueTests {
     func entries() async throws {
         let later = Timestamp(milliseconds: Timestamp.cut.milliseconds + 250, offset: -1800)
         let other = RunID.random()
-        try await ledger.add(.example(other, named: "b", overlays: [scratch("one/x")], at: later), definition: "", artifacts: [])
+        try await ledger.add(
+            .example(other, named: "b", overlays: [scratch("one/x")], at: later), definition: "", artifacts: [])
         try await ledger.add(.example(run, named: "a", overlays: [scratch("one/y")]), definition: "", artifacts: [])
         try await ledger.add(.example(of: .web, overlays: [scratch("one/z")]), definition: "", artifacts: [])
         let found = try await ledger.entries(of: .db01)
@@ -70,7 +71,8 @@ struct CatalogueTests {
     @Test("a committed or undone snapshot takes its papers beside the overlays along, and only its own")
     func marked() async throws {
         let other = RunID.random()
-        try await ledger.add(.example(run, overlays: [scratch("one/x"), scratch("two/x")]), definition: "", artifacts: [])
+        try await ledger.add(
+            .example(run, overlays: [scratch("one/x"), scratch("two/x")]), definition: "", artifacts: [])
         try await ledger.add(.example(other, overlays: [scratch("one/y")]), definition: "", artifacts: [])
         try await ledger.mark(run, .committed)
         #expect(try scratch.mode("one/.stillpoint/\(other)") == 0o700)

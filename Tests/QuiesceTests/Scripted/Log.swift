@@ -5,12 +5,13 @@ import Synchronization
 
 /// What the fakes can hear, one word for each verb of the ports and each kind of journal entry.
 enum Heard: String, Sendable {
-    case journalOpened, staging, preparing, released, window, windowClosed, registering, merging, removing, freezingByHand, journalClosed,
+    case journalOpened, staging, preparing, released, window, windowClosed, registering, merging, removing,
+        freezingByHand, journalClosed,
         unfinished
     case observe, disks, definition, cut, register, unregister, merge
     case stage, discard, remove, headerCheck, imageCheck
     case rescue, clock, sync, expedite, relax, lend, endLease, freeze, thaw, tidy
-    case hookPrepare, hookLock, hookRelease
+    case hookPrepare, hookLock, hookRelease, artifact
     case catalogue, mark, told
 }
 

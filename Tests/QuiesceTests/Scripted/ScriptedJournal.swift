@@ -47,6 +47,7 @@ final class ScriptedJournal: Journal, Catalogue {
         _ report: RunReport, definition: String, artifacts: [HookReply.Artifact]
     ) async throws(Failure) {
         try log.answer(.catalogue, definition)
+        for artifact in artifacts { log.hear(.artifact, artifact.name) }
         kept.withLock { $0.append(report) }
     }
 

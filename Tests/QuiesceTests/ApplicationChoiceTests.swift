@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Testing
+
+@testable import Quiesce
+
+@Suite("The applications of a plan")
+struct ApplicationChoiceTests {
+    private func plan(
+        _ applications: ApplicationFacts..., change: (inout SnapshotRequest) throws -> Void = { _ in }
+    ) throws -> MemberPlan {
+        var request = try Sample.request()
+        try change(&request)
+        return MemberPlan(of: try Sample.facts(applications: applications), for: request)
+    }
+
+    @Test("the level asked for is application where a probe finds something, else filesystem")
+    func asked() throws {
+        #expect(try plan(Sample.application("redis", paths: ["/"])).asked == .application)
+        #expect(try plan().asked == .filesystem)
+        #expect(try plan(Sample.application("redis", state: .denied("no"), paths: ["/"])).asked == .application)
+        #expect(try plan(Sample.application("redis", state: .stopped)).asked == .filesystem)
+    }
+
+    @Test("an application without its rights limits the snapshot, and refuses it where it was asked for")
+    func denied() throws {
+        let found = try plan(Sample.application("mysql", state: .denied("access denied"), paths: ["/"]))
+        #expect(found.findings.weight(of: "application.unprepared") == .limits(.filesystem))
+        #expect(found.foreseen == .filesystemOnly)
+        let wanted = try plan(Sample.application("mysql", policy: .fail, state: .denied("access denied"), paths: ["/"]))
+        #expect(wanted.findings.weight(of: "application.unprepared") == .refuses(.refused))
+    }
+
+    @Test("files on a disk that is left out, and others on one that is not, refuse the run and name the disk")
+    func split() throws {
+        let both = Sample.application("postgresql", paths: ["/var/lib/mysql/pg", "/srv/wal"])
+        let plan = try plan(both) { $0.selection = .only(try Sample.targets("vda")) }
+        let finding = try #require(plan.findings["application.split"])
+        #expect(finding.weight == .refuses(.refused))
+        #expect(finding.text.contains("vdb"))
+        #expect(plan.foreseen == .refused)
+    }
+
+    @Test("one that lies wholly elsewhere is left out without a loss of level")
+    func uncovered() throws {
+        let plan = try plan(Sample.application("mysql", paths: ["/var/lib/mysql"])) {
+            $0.selection = .only(try Sample.targets("vda"))
+        }
+        #expect(plan.applications.isEmpty)
+        #expect(plan.skippedApplications.map(\.reason) == ["its files lie on vdb, which is not part of the snapshot"])
+        #expect(plan.asked == .filesystem)
+        #expect(plan.foreseen == .reached)
+    }
+
+    @Test(
+        "one that was asked for must be there, running and covered",
+        arguments: [
+            ApplicationFacts.State.absent, .stopped, .recovering,
+        ])
+    func wanted(state: ApplicationFacts.State) throws {
+        #expect(try plan(Sample.application("redis", policy: .fail, state: state, paths: ["/"])).foreseen == .refused)
+        #expect(try plan(Sample.application("redis", policy: .ignore, state: state, paths: ["/"])).foreseen == .reached)
+    }
+
+    @Test("--no-hooks asks for filesystem, and so does a guest without a freeze for crash")
+    func withoutHooks() throws {
+        let found = Sample.application("redis", paths: ["/"])
+        #expect(try plan(found) { $0.runsHooks = false }.asked == .filesystem)
+        #expect(try plan(found) { $0.runsHooks = false }.applications.isEmpty)
+        #expect(
+            try plan(found) {
+                $0.runsHooks = false
+                $0.freezes = false
+            }.asked == .crash)
+    }
+
+    @Test("application that is required where there is none is refused")
+    func nothingThere() throws {
+        let plan = try plan { $0.required = .application }
+        #expect(plan.findings.weight(of: "application.unavailable") == .refuses(.refused))
+    }
+
+    @Test("a path belongs to the mount point that is its longest beginning by whole names")
+    func longest() throws {
+        let beside = Sample.application("redis", paths: ["/var/lib/mysql-other"])
+        let plan = try plan(beside) { $0.selection = .only(try Sample.targets("vda")) }
+        #expect(plan.applications.map(\.label) == ["redis"])
+    }
+}
