@@ -65,6 +65,13 @@ struct SnapshotOptions: ParsableArguments {
         guard (SnapshotRequest.shortestWindow...SnapshotRequest.longestWindow).contains(wanted.maxFreeze) else {
             throw Failure(.usage, "--max-freeze is 2s to 30s, not \(wanted.maxFreeze.forPeople)")
         }
+        return try checked(wanted)
+    }
+
+    private func checked(_ wanted: SnapshotRequest) throws(Failure) -> SnapshotRequest {
+        if noHooks, wanted.required == .application {
+            throw Failure(.usage, "--no-hooks prepares no application, and application is required")
+        }
         if noFreeze, let required = wanted.required, required > .crash {
             throw Failure(.usage, "--no-freeze gives crash consistency, and \(required.rawValue) is required")
         }

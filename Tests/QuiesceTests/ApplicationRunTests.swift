@@ -190,6 +190,22 @@ struct ApplicationRunTests {
         #expect(world.log.details(of: .artifact) == ["postgresql-15-main-backup_label"])
     }
 
+    @Test("a drill does all but the cut and says what would have been reached")
+    func drill() async throws {
+        var world = try world(nil, nil)
+        world.request.isDrill = true
+        world.guest.hooks = ["mysql": [.postThaw: [.done(HookReply(held: true, holdMs: 95))]]]
+        let report = try await world.run()
+        #expect(report.exit == 0)
+        #expect(report.schema == "stillpoint.drill/v1")
+        #expect(report.verdict == Verdict(consistency: .application))
+        #expect(report.members.first?.snapshot == nil)
+        for verb in [Heard.stage, .cut, .register, .imageCheck, .catalogue] { #expect(world.log.count(verb) == 0) }
+        #expect(world.log.details(of: .hookRelease) == ["mysql failed", "postgresql failed"])
+        #expect(world.log.count(.thaw) == 1)
+        #expect(world.log.details(of: .journalClosed) == ["done"])
+    }
+
     @Test("after a freeze whose end is not proved the locks are released all the same")
     func unproved() async throws {
         var world = try world(nil)

@@ -60,7 +60,7 @@ struct UsageTests {
 @Suite("The command line", .timeLimit(.minutes(2)))
 struct CommandLineTests {
     private static let words =
-        "doctor disks plan snapshot list show current verify commit jobs freeze thaw status".split(separator: " ")
+        "doctor disks plan snapshot drill list show current verify commit jobs freeze thaw status".split(separator: " ")
         .map(String.init)
 
     @Test("the help names every command there is and no other, and the exit codes")

@@ -92,6 +92,8 @@ public struct SnapshotRequest: Sendable {
     /// What the configuration asks for; missing it is told by the exit status, and the snapshot stays.
     public var configured: Consistency?
     public var freezes = true
+    /// Everything but the cut and what belongs to it.
+    public var isDrill = false
     public var runsHooks = true
     /// The hooks to probe, in the order in which they take their locks.
     public var hooks: [HookChoice] = []

@@ -21,7 +21,11 @@ public struct RunReport: Codable, Sendable {
         }
     }
 
-    public var schema = "stillpoint.run/v1"
+    public static let schema = "stillpoint.run/v1"
+    /// No cut was made: the verdict says what would have been reached.
+    public static let drillSchema = "stillpoint.drill/v1"
+
+    public var schema: String
     public var run: String
     public var startedAt: Timestamp
     public var finishedAt: Timestamp
@@ -104,13 +108,16 @@ public struct MemberReport: Codable, Sendable {
         /// Whether the lock held throughout; nil where none is needed.
         public var held: Bool?
         public var holdMs: Int64?
+        /// How long each verb took, seen from the host.
+        public var tookMs: [String: Int64]
         public var position: Position?
         public var facts: [String: Position.Value]
         public var artifacts: [Artifact]
 
         init(
             _ found: ApplicationFacts, _ status: Status, _ reason: String? = nil, held: Bool? = nil,
-            holdMs: Int64? = nil, position: Position? = nil, facts: [String: Position.Value] = [:],
+            holdMs: Int64? = nil, tookMs: [String: Int64] = [:], position: Position? = nil,
+            facts: [String: Position.Value] = [:],
             artifacts: [Artifact] = []
         ) {
             name = found.choice.hook.name
@@ -123,6 +130,7 @@ public struct MemberReport: Codable, Sendable {
             sha256 = found.choice.hook.sha256
             self.held = held
             self.holdMs = holdMs
+            self.tookMs = tookMs
             self.position = position
             self.facts = facts
             self.artifacts = artifacts

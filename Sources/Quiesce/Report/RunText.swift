@@ -48,12 +48,14 @@ extension RunReport {
     private func write(_ applications: [MemberReport.Application], on page: inout Page) {
         var table = Table()
         for application in applications {
-            let name = [application.name, application.instance].compactMap { $0 }.joined(separator: " ")
+            let name = [application.position?.kind ?? application.name, application.instance].compactMap { $0 }.joined(
+                separator: " ")
             let words: (String, String) =
                 switch application.status {
                 case .skipped: ("left out: \(application.reason ?? "")", "")
                 case .failed: ("not prepared: \(application.reason ?? "")", "")
                 case .notReleased: ("RELEASE NOT CONFIRMED: \(application.reason ?? "")", "")
+                case .prepared where isDrill: (application.drillText, "")
                 case .prepared: (application.position?.text ?? "prepared", application.position?.promise ?? "")
                 }
             table.add([name, application.version ?? "", words.0, words.1])
@@ -61,10 +63,13 @@ extension RunReport {
         for row in table.rows { page.line("  " + row) }
     }
 
+    private var isDrill: Bool { schema == Self.drillSchema }
+
     private var mayBeFrozen: Bool { exit == ExitStatus.maybeFrozen.rawValue }
 
     private var title: String {
         if mayBeFrozen { return "MAY STILL BE FROZEN" }
+        if isDrill { return "drill: \(verdict.consistency.rawValue) would be reached" }
         return switch verdict.consistency {
         case .none: "no snapshot"
         case .crash: "crash-consistent"
@@ -87,6 +92,17 @@ extension RunReport {
         let synced =
             freeze.notFreezable.isEmpty ? "" : "   synced only: " + freeze.notFreezable.joined(separator: "   ")
         return freeze.mountpoints.joined(separator: "   ") + synced + "     " + told
+    }
+}
+
+extension MemberReport.Application {
+    fileprivate var drillText: String {
+        let verbs: [(HookVerb, String)] = [(.prepare, "prepare"), (.preFreeze, "lock"), (.postThaw, "release")]
+        let parts = verbs.compactMap { verb, word in
+            tookMs[verb.rawValue].map { "\(word) \(Duration.milliseconds($0).forPeople)" }
+        }
+        let hold = holdMs.map { ["held \(Duration.milliseconds($0).forPeople)"] } ?? ["no lock"]
+        return (parts + hold).joined(separator: "   ")
     }
 }
 

@@ -4,7 +4,8 @@
 extension SnapshotRun {
     func passWindow(_ record: inout RunRecord) async {
         let window = await Window(
-            plan: plan, name: request.name, hypervisor: ports.hypervisor, guest: ports.guest, time: ports.time,
+            plan: plan, name: request.name, cuts: !request.isDrill, hypervisor: ports.hypervisor, guest: ports.guest,
+            time: ports.time,
             interruption: interruption
         ).pass()
         record.window = window
@@ -48,6 +49,7 @@ extension SnapshotRun {
             if let failure = window.freezeFailure {
                 throw Failure(.freezeFailed, "\(plan.guest.name) could not be frozen: \(failure.cause); it is thawed")
             }
+            if request.isDrill, interruption.status == nil { return }
             throw Failure(
                 interruption.status ?? .freezeFailed, "stopped inside the window; \(plan.guest.name) is thawed")
         case .done:
@@ -154,7 +156,7 @@ extension SnapshotRun {
         if record.filesystem.result == .failed {
             record.verdict.lower(to: .crash, because: record.filesystem.detail)
         }
-        let chain = record.chain.check
+        let chain = request.isDrill ? Check(.notChecked, "no cut") : record.chain.check
         if chain.result == .failed { record.verdict.lower(to: .none, because: chain.detail) }
         if case .disagrees(let quarrel) = record.chain {
             throw Failure(
@@ -166,7 +168,8 @@ extension SnapshotRun {
             return
         }
         if let asked = interruption.status {
-            throw Failure(asked, "interrupted after the cut; the snapshot is taken back")
+            throw Failure(
+                asked, request.isDrill ? "interrupted" : "interrupted after the cut; the snapshot is taken back")
         }
         let reached = record.verdict.consistency
         if let required = request.required, reached < required {

@@ -92,6 +92,7 @@ extension HookStack.Entry {
             releaseFailure != nil ? .notReleased : failure != nil ? .failed : .prepared
         return MemberReport.Application(
             application.facts, status, releaseFailure ?? failure, held: reply.held, holdMs: reply.holdMs,
+            tookMs: Dictionary(tookMs.map { ($0.key.rawValue, $0.value) }, uniquingKeysWith: { $1 }),
             position: reply.position, facts: reply.facts,
             artifacts: artifacts.map { .init(name: $0.name, sha256: $0.sha256) })
     }

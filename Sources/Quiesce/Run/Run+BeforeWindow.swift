@@ -64,7 +64,8 @@ extension SnapshotRun {
 
     /// The last words before the window, on disk before anything in it is sent.
     func announce(_ record: inout RunRecord) async throws(Failure) {
-        let step = JournalStep.window(mountpoints: plan.frozen.map(\.mountpoint), overlays: plan.disks.map(\.overlay))
+        let step = JournalStep.window(
+            mountpoints: plan.frozen.map(\.mountpoint), overlays: request.isDrill ? [] : plan.disks.map(\.overlay))
         try await ports.journal.record(step, of: run, at: ports.time.wall)
         try interruption.check()
         if record.hooks.isEmpty { tell(.began(plan.freezes ? .freeze : .cut)) }

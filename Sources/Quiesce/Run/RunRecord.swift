@@ -45,7 +45,8 @@ struct RunRecord {
 
     func report(finishedAt: Timestamp, by starter: RunReport.Starter) -> RunReport {
         RunReport(
-            run: run.description, startedAt: startedAt, finishedAt: finishedAt, required: plan.asked, verdict: verdict,
+            schema: request.isDrill ? RunReport.drillSchema : RunReport.schema, run: run.description,
+            startedAt: startedAt, finishedAt: finishedAt, required: plan.asked, verdict: verdict,
             exit: status.rawValue, error: failure.map(Cause.init), cut: cut, versions: plan.facts.versions,
             startedBy: starter, members: [member])
     }

@@ -34,7 +34,7 @@ public struct SnapshotRun: Sendable {
         record.add(.preflight, .ok, from: begin, to: ports.time.now)
         do throws(Failure) {
             try await open(&record)
-            try await stage(&record)
+            if !request.isDrill { try await stage(&record) }
             try await prepare(&record)
             // The guardian and the dead-man inside the guest are armed here.
             try await announce(&record)
@@ -47,10 +47,12 @@ public struct SnapshotRun: Sendable {
         // Dead-man and guardian are called off here.
         do throws(Failure) {
             try await settle(&record)
-            await register(&record)
-            await verify(&record)
+            if !request.isDrill {
+                await register(&record)
+                await verify(&record)
+            }
             try judge(&record)
-            try await keep(&record)
+            if !request.isDrill { try await keep(&record) }
         } catch {
             return await takeBack(&record, error)
         }

@@ -24,6 +24,8 @@ struct Window {
 
     let plan: MemberPlan
     let name: SnapshotName
+    /// Without one it freezes and thaws.
+    let cuts: Bool
     let hypervisor: any Hypervisor
     let guest: any GuestControl
     let time: any Time
@@ -55,7 +57,7 @@ struct Window {
             result.closed = time.now
             return result
         }
-        if result.freezeFailure == nil, interruption.status == nil, time.now < deadline {
+        if cuts, result.freezeFailure == nil, interruption.status == nil, time.now < deadline {
             await cut(into: &result, until: deadline)
         } else {
             await thaw(into: &result)

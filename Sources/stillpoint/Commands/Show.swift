@@ -19,7 +19,7 @@ struct Show: Verb {
         let workplace = try workplace(general)
         let open = try await workplace.guest(domain)
         let report = try await workplace.manifest(of: open.identity, name)
-        try output.result(report) { report.text($0) }
+        try output.result(report) { report.text($0) + report.recovery($0) }
         return .reached
     }
 }

@@ -56,7 +56,7 @@ enum Examples {
             domain: .db01, agent: .init(version: "7.2.22", transport: .guestExec), deadMan: .absent, guardian: .absent,
             snapshot: snapshot, freeze: freeze, applications: [], phases: phases,
             verification: .init(
-                chain: chain, filesystem: filesystem, application: Check(.notChecked, "no application was prepared")))
+                chain: chain, filesystem: filesystem, application: Check(.notChecked, "not asked for")))
     }
 
     static func report(
@@ -67,7 +67,8 @@ enum Examples {
         let at = start.adding(milliseconds: 2263)
         let cut = RunReport.Cut(at: at, guestAt: at.adding(milliseconds: 1500), skewMs: 4)
         return RunReport(
-            run: "0123456789abcdef0123456789abcdef", startedAt: start, finishedAt: start.adding(milliseconds: 2695),
+            schema: RunReport.schema, run: "0123456789abcdef0123456789abcdef", startedAt: start,
+            finishedAt: start.adding(milliseconds: 2695),
             required: required, verdict: Verdict(consistency: consistency, reasons: reasons), exit: status.rawValue,
             cut: member.snapshot == nil ? nil : cut,
             versions: Versions(stillpoint: "1.0", libvirt: "9.0.0", qemu: "7.2.22"),
@@ -79,6 +80,47 @@ enum Examples {
             member(
                 try snapshot(description: description), freeze(frozen: 3, thawed: 3, windowMs: 84),
                 before + window + after), .filesystem, .reached)
+    }
+
+    /// Three engines, one of which could not be prepared, with locks held.
+    static func prepared() throws -> RunReport {
+        func found(_ name: String, _ instance: String? = nil, _ version: String) -> ApplicationFacts {
+            let hook = Hook(name: name, origin: "built in", sha256: "5e1f", text: "")
+            return ApplicationFacts(
+                HookChoice(hook), instance: instance, state: .running, role: .primary, version: version)
+        }
+        var member = member(
+            try snapshot(), freeze(frozen: 3, thawed: 3, windowMs: 84),
+            before + [phase(.preFreeze, 2165, 30, "3 of 3 ready")] + window
+                + [phase(.postThaw, 2279, 41)] + [phase(.register, 2320, 6), phase(.verify, 2326, 410)])
+        let lsn = Position(
+            kind: "postgresql", relation: .atLeast,
+            fields: [
+                "lsn": .text("0/3A1F2C8"), "timeline": .number(1), "walSegment": .text("000000010000000000000003"),
+            ])
+        let gtid = Position(
+            kind: "mariadb", relation: .exact,
+            fields: ["file": .text("binlog.000042"), "position": .number(1037), "gtid": .text("0-1-4711")])
+        member.applications = [
+            .init(
+                found("postgresql", "15/main", "15.18"), .prepared, tookMs: ["pre-freeze": 12], position: lsn,
+                facts: ["databases": .list(["app", "postgres"])],
+                artifacts: [.init(name: "postgresql-15-main-backup_label", sha256: "ab12")]),
+            .init(
+                found("mysql", nil, "10.11.19"), .prepared, held: true, holdMs: 112,
+                tookMs: ["prepare": 310, "pre-freeze": 18, "post-thaw": 20], position: gtid),
+            .init(found("redis", nil, "7.0.15"), .failed, "a rewrite is in progress"),
+        ]
+        return report(
+            member, .filesystem, .filesystemOnly, because: ["redis: a rewrite is in progress"], required: .application)
+    }
+
+    static func drilled() throws -> RunReport {
+        var report = try prepared()
+        report.schema = RunReport.drillSchema
+        report.members[0].snapshot = nil
+        report.cut = nil
+        return report
     }
 
     static func crash() throws -> RunReport {

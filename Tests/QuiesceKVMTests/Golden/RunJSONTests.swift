@@ -11,6 +11,16 @@ struct RunJSONTests {
     @Test("a whole snapshot: every published field, in its published order")
     func success() throws { try Golden.expect(try JSONText.of(Examples.success()) + "\n", is: "run-success.json") }
 
+    @Test("a run with applications: their positions, holds and artifacts")
+    func prepared() throws { try Golden.expect(try JSONText.of(Examples.prepared()) + "\n", is: "run-prepared.json") }
+
+    @Test("a manifest with applications reads back as it was written")
+    func readBack() throws {
+        let text = try JSONText.of(Examples.prepared())
+        let again = try JSONValue(parsing: text).decode(RunReport.self)
+        #expect(try JSONText.of(again) == text)
+    }
+
     @Test("a run that failed has the same fields, null where there is nothing")
     func failed() throws { try Golden.expect(try JSONText.of(Examples.freezeFailed()) + "\n", is: "run-failed.json") }
 
@@ -52,7 +62,8 @@ struct RunJSONTests {
         #expect(
             try names(PlanReport(Examples.plan(), schema: "stillpoint.plan/v1")) == [
                 "schema", "domain", "asked", "now", "canBe", "exit", "agentVersion", "system", "disks", "excluded",
-                "freeze", "notFreezable", "maxFreezeMs", "expedites", "findings",
+                "freeze", "notFreezable", "maxFreezeMs", "expedites", "applications",
+                "findings",
             ])
         #expect(try names(DisksReport(Examples.facts(), allocated: [:])) == ["schema", "domain", "disks"])
         #expect(try names(ListReport(snapshots: [])) == ["schema", "snapshots"])

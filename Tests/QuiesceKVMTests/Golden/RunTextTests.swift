@@ -11,6 +11,30 @@ struct RunTextTests {
         try Golden.expect(try Examples.success().text(), is: "run-success.txt")
     }
 
+    @Test("applications with their positions, one that failed, the hold in figures")
+    func prepared() throws { try Golden.expect(try Examples.prepared().text(), is: "run-prepared.txt") }
+
+    @Test("a drill tells what each hook took")
+    func drilled() throws { try Golden.expect(try Examples.drilled().text(), is: "run-drill.txt") }
+
+    @Test("the lines to paste for a replica or a restore")
+    func recovery() throws { try Golden.expect(try Examples.prepared().recovery(), is: "recovery.txt") }
+
+    @Test(
+        "a position that does not look like one never becomes part of a statement",
+        arguments: [
+            "0-1-4'; DROP TABLE users; --", "$(reboot)", "a\nb", "`id`", "",
+        ])
+    func hostile(gtid: String) throws {
+        var report = try Examples.prepared()
+        report.members[0].applications[1].position?.fields["gtid"] = .text(gtid)
+        report.members[0].applications[1].position?.fields["file"] = .text(gtid)
+        report.members[0].applications[0].position?.fields["walSegment"] = .text(gtid)
+        let text = report.recovery()
+        #expect(gtid.isEmpty || !text.contains(gtid))
+        #expect(!text.contains("gtid_slave_pos"))
+    }
+
     @Test("on a terminal the heading and the window's figures are bold, and nothing else")
     func bold() throws {
         let text = try Examples.success().text(.terminal)

@@ -34,7 +34,7 @@ extension RunReport {
             snapshot: .init(name: name, description: nil, disks: disks, excluded: []), freeze: nil, applications: [],
             phases: [], verification: .init(chain: unchecked, filesystem: unchecked, application: unchecked))
         return RunReport(
-            run: run.description, startedAt: time, finishedAt: time, required: .filesystem,
+            schema: RunReport.schema, run: run.description, startedAt: time, finishedAt: time, required: .filesystem,
             verdict: Verdict(consistency: .filesystem), exit: 0, cut: .init(at: time, guestAt: nil, skewMs: nil),
             versions: Versions(stillpoint: "1", libvirt: "9.0.0", qemu: "7.2.22"),
             startedBy: .init(uid: 0, user: "root"), members: [member])

@@ -44,7 +44,8 @@ struct World {
 
     func pass() async -> Window.Result {
         await Window(
-            plan: plan, name: request.name, hypervisor: hypervisor, guest: guest, time: time, interruption: interruption
+            plan: plan, name: request.name, cuts: !request.isDrill, hypervisor: hypervisor, guest: guest, time: time,
+            interruption: interruption
         ).pass()
     }
 
