@@ -32,10 +32,14 @@ let package = Package(
         .target(name: "Libvirt", dependencies: ["CLibvirt"], swiftSettings: strict),
         .target(name: "GuestAgent", dependencies: ["JSON"], swiftSettings: strict),
         .target(name: "Quiesce", swiftSettings: strict),
+        // On its own, because the hooks as array literals take seconds to compile. Hooks is a link to the folder above.
+        .target(
+            name: "BuiltInHooks", exclude: ["Hooks/README.md"], resources: [.embedInCode("Hooks")],
+            swiftSettings: strict),
         .target(
             name: "QuiesceKVM",
             dependencies: [
-                "JSON", "Libvirt", "GuestAgent", "Quiesce",
+                "BuiltInHooks", "JSON", "Libvirt", "GuestAgent", "Quiesce",
                 .product(name: "GRDB", package: "GRDB.swift"),
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The files of `Hooks/` as they were when this was built.
+public enum BuiltInHooks {
+    /// What is put before every hook.
+    public static var common: [UInt8] { PackageResources.common_sh }
+
+    /// In the order in which they take their locks.
+    public static var hooks: [(name: String, text: [UInt8])] {
+        [
+            ("postgresql", PackageResources.postgresql)
+        ]
+    }
+}
