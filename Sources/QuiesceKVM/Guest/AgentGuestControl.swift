@@ -67,6 +67,15 @@ final class AgentGuestControl: GuestControl {
         _ = try await GuestScript.endLease.run(on: agent, within: .seconds(10))
     }
 
+    func run(_ call: HookCall, within limit: Duration) async -> HookResult {
+        let runner = HookRunner(agent: agent, run: run, domain: guest.domain.name, time: time)
+        return await runner.ending(of: call, within: limit).result(within: limit, HookReply.init)
+    }
+
+    func tidy() async throws(GuestFailure) {
+        _ = try await HookScript.tidy.run([run.description], on: agent, within: .seconds(10))
+    }
+
     func freeze(_ mountpoints: [String], timeout: Duration) async throws(GuestFailure) -> Int {
         try await asked { () throws(AgentError) in try await agent.freeze(mountpoints: mountpoints, timeout: timeout) }
     }

@@ -11,15 +11,17 @@ struct GuestScript {
     /// with success (measured).
     private static let reader = #"s=$(cat) && exec </dev/null && eval "$s""#
 
+    func command(_ arguments: [String] = []) -> GuestCommand {
+        GuestCommand("/bin/sh", arguments: ["-c", Self.reader, "stillpoint"] + arguments, input: Array(text.utf8))
+    }
+
     /// Its standard output. Anything but a clean exit that is known to have happened is a failure.
     func run(
         _ arguments: [String] = [], on agent: GuestAgent, within limit: Duration
     ) async throws(GuestFailure) -> String {
-        let command = GuestCommand(
-            "/bin/sh", arguments: ["-c", Self.reader, "stillpoint"] + arguments, input: Array(text.utf8))
         let outcome: ExecOutcome
         do throws(AgentError) {
-            outcome = try await agent.exec(command, deadline: .now + limit)
+            outcome = try await agent.exec(command(arguments), deadline: .now + limit)
         } catch {
             throw GuestFailure(error)
         }
@@ -40,7 +42,8 @@ struct GuestScript {
 }
 
 extension GuestScript {
-    /// What the agent's own commands do not tell, one fact a line.
+    /// `survey WORD…`: what the agent's own commands do not tell, one fact a line; and which of these commands, process
+    /// names and files there are.
     static let survey = GuestScript(
         text: #"""
             say() { printf '%s\n' "$*"; }
@@ -67,6 +70,22 @@ extension GuestScript {
             while read -r _ _ _ _ m o _; do
                 case ,$o, in *,ro,*) say "ro $m" ;; esac
             done </proc/self/mountinfo
+            n='
+            '
+            p=$n
+            for f in /proc/[0-9]*/comm; do
+                { read -r c <"$f"; } 2>/dev/null && p=$p$c$n
+            done
+            for w; do
+                # The kernel keeps 15 characters of a process's name.
+                r=${w#???????????????}
+                [ "$r" = "$w" ] && c=$w || c=${w%"$r"}
+                case $w$p in
+                    /*) [ -e "$w" ] && say "has $w" ;;
+                    *"$n$c$n"*) say "has $w" ;;
+                    *) command -v "$w" >/dev/null && say "has $w" ;;
+                esac
+            done
             if command -v pvs >/dev/null 2>&1; then
                 pvs --noheadings --separator ' ' -o pv_name,vg_uuid,vg_name 2>/dev/null | while read -r d u g; do
                     [ -n "$g" ] && say "pv ${d##*/} $u $g"

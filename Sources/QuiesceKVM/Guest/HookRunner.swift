@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import GuestAgent
+import Quiesce
+
+/// Runs hooks in one guest for one run.
+struct HookRunner: Sendable {
+    let agent: GuestAgent
+    let run: RunID
+    /// The domain's name.
+    let domain: String
+    let time: any Time
+
+    /// Beyond the hook's own limit: for the end of one that goes on, and for the answer to get here.
+    private static let grace = Duration.seconds(5)
+    private static let pause = Duration.milliseconds(200)
+
+    /// How a verb ended, before anybody has looked at what it wrote.
+    enum Ending: Sendable, Hashable {
+        /// The hook's exit code, its stdout, and the last line of its stderr.
+        case ended(code: Int, output: [UInt8], cause: String)
+        case failed(String)
+        case unknown(String)
+    }
+
+    /// Runs it to its end or its limit, and asks again for an answer that got lost.
+    func ending(of call: HookCall, within limit: Duration) async -> Ending {
+        let token = String(UInt64.random(in: .min ... .max), radix: 16)
+        let deadline = time.now + limit + Self.grace
+        let outcome: ExecOutcome
+        do throws(AgentError) {
+            outcome = try await start(command(call, within: limit, token: token), until: time.now + limit, deadline)
+        } catch {
+            return .failed("\(call.verb.rawValue) was not started: \(error.description)")
+        }
+        let loss: String
+        switch outcome {
+        case .finished(let result):
+            if let ending = ending(result, token) { return ending }
+            guard case .code(0) = result.exit else {
+                let said = Self.lastLine(result.stderr)
+                loss = "the shell in the guest ended with \(result.exit)\(said.isEmpty ? "" : ": \(said)")"
+                break
+            }
+            // It came to its end, and the end of the output is missing: it was cut off.
+            return .failed("wrote more than \(ByteCount(Int64(ExecOutput.limit)))")
+        case .unfinished: loss = "did not end within \(limit.forPeople)"
+        case .lost(_, let error): loss = "its answer is lost: \(error.description)"
+        }
+        return await collected(call, token, until: deadline) ?? .unknown(loss)
+    }
+
+    /// Nobody has begun anything while the agent is busy or away, so it is asked again.
+    private func start(
+        _ command: GuestCommand, until last: ContinuousClock.Instant, _ deadline: ContinuousClock.Instant
+    ) async throws(AgentError) -> ExecOutcome {
+        while true {
+            do throws(AgentError) {
+                return try await agent.exec(command, deadline: deadline)
+            } catch {
+                guard error.kind == .busy || error.kind == .notConnected, time.now + Self.pause < last else {
+                    throw error
+                }
+                await time.sleep(until: time.now + Self.pause)
+            }
+        }
+    }
+
+    /// The result file, as soon as it is whole; nil where it never gets so.
+    private func collected(_ call: HookCall, _ token: String, until deadline: ContinuousClock.Instant) async -> Ending?
+    {
+        // A probe takes its file away itself.
+        guard call.verb != .probe else { return nil }
+        let command = HookScript.collect.command([run.description, Self.file(of: call)])
+        repeat {
+            if case .finished(let result) = try? await agent.exec(command, deadline: time.now + .seconds(5)),
+                let ending = ending(result, token)
+            {
+                return ending
+            }
+            await time.sleep(until: min(time.now + Self.pause, deadline))
+        } while time.now < deadline
+        return nil
+    }
+
+    /// Nil unless its last line is our own of this very call.
+    private func ending(_ result: ExecResult, _ token: String) -> Ending? {
+        guard result.succeeded, result.stdout.bytes.last == Self.newline else { return nil }
+        let lines = result.stdout.bytes.dropLast()
+        let start = (lines.lastIndex(of: Self.newline) ?? -1) + 1
+        let words = String(decoding: lines[start...], as: UTF8.self).split(separator: " ")
+        guard words.count == 4, words[0] == "stillpoint-end", words[1] == run.description, words[2] == token,
+            let code = Int(words[3]), (0...255).contains(code)
+        else { return nil }
+        // The line before ours is ended by us.
+        return .ended(code: code, output: Array(lines[..<max(0, start - 1)]), cause: Self.lastLine(result.stderr))
+    }
+
+    private static func lastLine(_ output: ExecOutput) -> String {
+        String(decoding: output.bytes, as: UTF8.self).split(separator: "\n").last?.printable(limit: 300) ?? ""
+    }
+
+    private static let newline = UInt8(ascii: "\n")
+}
+
+extension HookRunner {
+    func command(_ call: HookCall, within limit: Duration, token: String) -> GuestCommand {
+        let seconds = "\(max(1, limit.components.seconds))"
+        return GuestCommand(
+            "/bin/sh",
+            arguments: ["-c", HookScript.run, "stillpoint", call.verb.rawValue, seconds, Self.file(of: call), token],
+            environment: environment(call), input: Array(call.hook.text.utf8))
+    }
+
+    private func environment(_ call: HookCall) -> [String: String] {
+        var variables = [
+            "STILLPOINT_RUN": run.description, "STILLPOINT_DOMAIN": domain, "STILLPOINT_VERB": call.verb.rawValue,
+            "STILLPOINT_LEASE_S": "\(max(1, call.lease.components.seconds))",
+            "STILLPOINT_MOUNTPOINTS": call.mountpoints.joined(separator: "\n"),
+        ]
+        if let outcome = call.outcome { variables["STILLPOINT_OUTCOME"] = outcome.rawValue }
+        var parameters = call.parameters
+        if let instance = call.instance { parameters["instance"] = instance }
+        for (key, value) in parameters { variables["STILLPOINT_PARAM_" + Self.upperSnake(key)] = value }
+        return variables
+    }
+
+    /// `lockWait` → `LOCK_WAIT`
+    static func upperSnake(_ key: String) -> String {
+        key.reduce(into: "") { name, letter in
+            if letter.isUppercase { name += "_" }
+            name += letter.uppercased()
+        }
+    }
+
+    /// The instance is the guest's word, and no word of the guest becomes a path: only its digest does.
+    static func file(of call: HookCall) -> String {
+        let instance = call.instance.map { "." + SHA256.hex(of: Array($0.utf8)).prefix(8) } ?? ""
+        return "\(call.hook.name)\(instance).\(call.verb.rawValue)"
+    }
+}
