@@ -24,13 +24,14 @@ public struct Workplace: Sendable {
     public var journal: any Journal { ledger }
     public var catalogue: any Catalogue { ledger }
 
-    /// What the configuration says of this guest.
-    public func configure(_ request: inout SnapshotRequest, for guest: GuestIdentity) {
+    /// What the configuration says of this guest, and the hooks to try in it.
+    public func configure(_ request: inout SnapshotRequest, for guest: GuestIdentity) throws(Failure) {
         let words = settings.guest(guest.name)
         request.exclusions = words.exclude
         request.configured = words.require
         request.chainLimits = settings.chain
         if let maxFreeze = words.maxFreeze { request.maxFreeze = maxFreeze }
+        if request.runsHooks { request.hooks = try HookCatalogue().hooks.map { HookChoice($0) } }
     }
 
     /// - Parameter reference: a name, id or UUID, as virsh takes it.
@@ -52,7 +53,8 @@ public struct OpenGuest: Sendable {
         self.workplace = workplace
         identity = GuestIdentity(name: guest.domain.name, uuid: guest.domain.uuid, uri: guest.uri)
         agent = GuestAgent(channel: LibvirtAgentChannel(guest: guest))
-        hypervisor = LibvirtHypervisor(guest: guest, agent: AgentObserver(agent: agent), version: Workplace.version)
+        let observer = AgentObserver(agent: agent, domain: identity.name)
+        hypervisor = LibvirtHypervisor(guest: guest, agent: observer, version: Workplace.version)
     }
 
     /// The right to change this guest. `status`, `thaw` and what only reads does without.

@@ -26,7 +26,7 @@ extension RunVerb {
         defer { withExtendedLifetime(signals) {} }
         let (begin, startedAt) = (workplace.time.now, workplace.time.wall)
         let open = try await workplace.guest(guest.reference)
-        var request = options.complete(wanted, for: open.identity, in: workplace)
+        var request = try options.complete(wanted, for: open.identity, in: workplace)
         let lock =
             dryRun
             ? nil : try await open.lock(for: Self.word, waiting: wait?.duration ?? .zero, interruption: interruption)

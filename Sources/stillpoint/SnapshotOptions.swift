@@ -81,9 +81,9 @@ struct SnapshotOptions: ParsableArguments {
     /// With what the configuration says of this guest; the command line goes before it.
     func complete(
         _ wanted: SnapshotRequest, for guest: GuestIdentity, in workplace: Workplace
-    ) -> SnapshotRequest {
+    ) throws(Failure) -> SnapshotRequest {
         var request = wanted
-        workplace.configure(&request, for: guest)
+        try workplace.configure(&request, for: guest)
         if let maxFreeze { request.maxFreeze = maxFreeze.duration }
         return request
     }
@@ -101,7 +101,7 @@ struct SnapshotOptions: ParsableArguments {
     func plan(_ guest: DomainArgument, in workplace: Workplace) async throws(Failure) -> MemberPlan {
         let wanted = try request()
         let open = try await workplace.guest(guest.reference)
-        var request = complete(wanted, for: open.identity, in: workplace)
+        var request = try complete(wanted, for: open.identity, in: workplace)
         return try await open.plan(&request)
     }
 

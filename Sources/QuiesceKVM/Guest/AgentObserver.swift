@@ -6,6 +6,8 @@ import Quiesce
 /// Asks the agent all that a plan needs to know.
 struct AgentObserver: Sendable {
     let agent: GuestAgent
+    /// The domain's name, which the hooks are told.
+    let domain: String
 
     /// Everything a run may send. What of it is not enabled is named in the findings.
     private static let wanted: Set = [
@@ -13,21 +15,23 @@ struct AgentObserver: Sendable {
         "guest-exec-status", "guest-get-time", "guest-get-osinfo",
     ]
 
-    func observe(_ channel: DomainDefinition.AgentChannel, _ disks: [DiskFacts]) async -> AgentFacts {
+    func observe(
+        _ channel: DomainDefinition.AgentChannel, _ disks: [DiskFacts], probing hooks: [HookChoice]
+    ) async -> AgentFacts {
         switch channel {
         case .absent: return .noChannel
         case .disconnected: return .notConnected
         case .connected: break
         }
         do throws(AgentError) {
-            return .answers(try await report(DiskMap(disks)))
+            return .answers(try await report(DiskMap(disks), hooks))
         } catch {
             if case .notConnected = error.kind { return .notConnected }
             return .silent(error.description)
         }
     }
 
-    private func report(_ disks: DiskMap) async throws(AgentError) -> AgentReport {
+    private func report(_ disks: DiskMap, _ hooks: [HookChoice]) async throws(AgentError) -> AgentReport {
         let info = try await agent.info()
         let status: AgentReport.FreezeState =
             switch try await agent.freezeStatus() {
@@ -53,10 +57,17 @@ struct AgentObserver: Sendable {
             version: version, missingCommands: missing, system: system, filesystems: [], freezeState: status)
         var readOnly: Set<String> = []
         if report.canExecute, !system.isWindows {
-            let text = try? await GuestScript.survey.run(on: agent, within: .seconds(20))
+            let words = Set(hooks.flatMap(\.hook.looksFor)).sorted()
+            let text = try? await GuestScript.survey.run(words, on: agent, within: .seconds(20))
             let reply = text.flatMap { SurveyReply($0, disks) }
             report.survey = reply?.survey
             readOnly = reply?.readOnlyMounts ?? []
+            report.applications = await HookProbe(agent: agent, domain: domain)
+                .applications(hooks, present: reply?.present)
+        } else {
+            report.applications = hooks.filter { $0.place != nil }.map {
+                ApplicationFacts($0, state: .unclear("nothing can be run in the guest"))
+            }
         }
         if info.allows("guest-get-fsinfo") {
             for told in try await agent.filesystems() {

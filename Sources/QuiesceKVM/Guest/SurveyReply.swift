@@ -7,6 +7,8 @@ import Quiesce
 struct SurveyReply {
     private(set) var survey = GuestSurvey()
     private(set) var readOnlyMounts: Set<String> = []
+    /// Of the words that were asked for, those that are there.
+    private(set) var present: Set<String> = []
 
     /// nil when the answer is not whole.
     init?(_ text: String, _ disks: DiskMap) {
@@ -35,6 +37,7 @@ struct SurveyReply {
                 let group = words[2].replacing("-", with: "")
                 groups[group, default: (nil, [])].name = words[3]
                 groups[group]?.devices.insert(words[1])
+            case ("has", 2): present.insert(words[1])
             case ("ro", 2): readOnlyMounts.insert(Self.unescaped(words[1]))
             default: break
             }

@@ -10,7 +10,9 @@ struct LibvirtHypervisor: Hypervisor {
     let agent: AgentObserver
     let version: String
 
-    func observe(alsoFolders extra: [String]) async throws(Failure) -> GuestFacts {
+    func observe(
+        alsoFolders extra: [String], probing hooks: [HookChoice]
+    ) async throws(Failure) -> GuestFacts {
         let look = try await guest.run("look at \(guest.domain.name)") { domain throws(LibvirtError) in
             try Look(domain, guest.connection)
         }
@@ -25,7 +27,8 @@ struct LibvirtHypervisor: Hypervisor {
             power: look.power, isPersistent: look.saved != nil, activeJob: look.job, checkpoints: look.checkpoints,
             relabelsWithAppArmor: definition.relabelsWithAppArmor, disks: disks, snapshots: look.snapshots,
             currentSnapshot: look.currentSnapshot,
-            agent: look.power == .running ? await agent.observe(definition.agentChannel, disks) : .unasked,
+            agent: look.power == .running
+                ? await agent.observe(definition.agentChannel, disks, probing: hooks) : .unasked,
             sharedImages: try look.sharedImages(with: disks),
             freeBytes: folders.reduce(into: [:]) { $0[$1] = try? QemuImages.freeBytes(in: $1) })
     }
