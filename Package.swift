@@ -15,7 +15,8 @@ let strict: [SwiftSetting] =
 let package = Package(
     name: "stillpoint",
     products: [
-        .executable(name: "stillpoint", targets: ["stillpoint"])
+        .executable(name: "stillpoint", targets: ["stillpoint"]),
+        .executable(name: "stillpoint-guard", targets: ["stillpoint-guard"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -55,6 +56,7 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
+        .executableTarget(name: "stillpoint-guard", dependencies: ["Libvirt"], swiftSettings: strict),
         .executableTarget(
             name: "json-fuzz", dependencies: ["JSON"], path: "Tests/Fuzz", exclude: ["corpus"], swiftSettings: strict),
 

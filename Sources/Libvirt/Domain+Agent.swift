@@ -22,6 +22,31 @@ extension Domain {
         return try text("virDomainQemuAgentCommand") { virDomainQemuAgentCommand(handle, command, timeout, 0) }
     }
 
+    /// How the agent took a command of which only that matters.
+    public enum AgentAnswer: Sendable, Hashable {
+        /// Carried out; `isZero` where what it counts was none.
+        case done(isZero: Bool)
+        /// No reply came, or one that says no; libvirt's code for it.
+        case failed(LibvirtError.Code, isOfConnection: Bool)
+    }
+
+    /// As `agentCommand`, for a caller that must not parse what a guest writes: the reply is known by its first bytes,
+    /// and beyond libvirt's own nothing is allocated.
+    public func agentAnswer(to command: StaticString, timeoutSeconds: Int32) -> AgentAnswer {
+        let reply = command.withUTF8Buffer { bytes in
+            bytes.withMemoryRebound(to: CChar.self) {
+                virDomainQemuAgentCommand(handle, $0.baseAddress, max(1, timeoutSeconds), 0)
+            }
+        }
+        guard let reply else {
+            let error = LibvirtError.lastCode()
+            return .failed(error.code, isOfConnection: error.isOfConnection)
+        }
+        defer { free(reply) }
+        guard strncmp(reply, "{\"return\":", 10) == 0 else { return .failed(.agentUnresponsive, isOfConnection: false) }
+        return .done(isZero: strncmp(reply, "{\"return\":0}", 12) == 0)
+    }
+
     /// Freezes all freezable filesystems, or those mounted at `mountpoints`, and gives their number
     /// (`virDomainFSFreeze`).
     ///

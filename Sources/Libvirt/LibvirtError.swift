@@ -36,6 +36,13 @@ public struct LibvirtError: Error, Sendable, Equatable {
             || [.noConnect, .rpc, .invalidConnection].contains(code)
     }
 
+    /// The calling thread's last error without its words.
+    static func lastCode() -> (code: Code, isOfConnection: Bool) {
+        guard let last = virGetLastError()?.pointee else { return (.ok, false) }
+        let isOfConnection = last.domain == CInt(VIR_FROM_RPC.rawValue) || last.domain == CInt(VIR_FROM_REMOTE.rawValue)
+        return (Code(rawValue: last.code), isOfConnection)
+    }
+
     /// The calling thread's last error.
     static func last(after call: String) -> LibvirtError {
         guard let last = virGetLastError()?.pointee else {

@@ -13,15 +13,16 @@ struct HandFreezeTests {
     }
 
     private func freeze(_ world: World) async throws -> FreezeReport {
-        try await hand(world).freeze(world.plan, lease: .seconds(30))
+        try await hand(world).freeze(
+            world.plan, as: #require(RunID("0123456789abcdef0123456789abcdef")), lease: .seconds(30))
     }
 
     @Test("the lease is running inside the guest before anything is frozen")
     func order() async throws {
         let world = try World()
         let report = try await freeze(world)
-        #expect(world.log.heard == [.rescue, .journalOpened, .freezingByHand, .sync, .lend, .freeze])
-        #expect(world.log.details(of: .lend) == ["/ /var/lib/mysql for 30 s"])
+        #expect(world.log.heard == [.rescue, .journalOpened, .freezingByHand, .sync, .arm, .steady, .freeze])
+        #expect(world.log.details(of: .steady) == ["30 s"])
         #expect(report.frozen == 2)
         #expect(report.mountpoints == ["/", "/var/lib/mysql"])
     }
@@ -39,7 +40,7 @@ struct HandFreezeTests {
     @Test("a lease that cannot be started means no freeze")
     func noLease() async throws {
         var world = try World()
-        world.guest.failing = [.lend: GuestFailure(.refused, "no")]
+        world.guest.failing = [.steady: GuestFailure(.refused, "no")]
         let failure = try await #require(throws: Failure.self) { try await freeze(world) }
         #expect(failure.status == .refused)
         #expect(world.log.count(.freeze) == 0)
@@ -52,7 +53,7 @@ struct HandFreezeTests {
         world.guest.freezing = .success(count)
         let failure = try await #require(throws: Failure.self) { try await freeze(world) }
         #expect(failure.status == .freezeFailed)
-        #expect(world.log.heard(.thaw, before: .endLease))
+        #expect(world.log.heard(.thaw, before: .disarm))
     }
 
     @Test("a freeze without an answer is thawed and is 21")
@@ -71,17 +72,17 @@ struct HandFreezeTests {
         let failure = try await #require(throws: Failure.self) { try await freeze(world) }
         #expect(failure.status == .refused)
         #expect(world.log.count(.thaw) == 0)
-        #expect(world.log.count(.endLease) == 1)
+        #expect(world.log.count(.disarm) == 1)
     }
 
     @Test("an interruption after the lease began ends the lease and freezes nothing")
     func interruptedLease() async throws {
         let world = try World()
-        world.interrupt(at: .lend, .terminated)
+        world.interrupt(at: .steady, .terminated)
         let failure = try await #require(throws: Failure.self) { try await freeze(world) }
         #expect(failure.status == .terminated)
         #expect(world.log.count(.freeze) == 0)
-        #expect(world.log.count(.endLease) == 1)
+        #expect(world.log.count(.disarm) == 1)
     }
 
     @Test("an interruption during the freeze thaws")
@@ -135,7 +136,7 @@ struct HandFreezeTests {
         let report = try await hand(world).thaw(foreign: false, agentSaysFrozen: false)
         #expect(report.thawed == count)
         #expect(report.held == held)
-        #expect(world.log.heard.suffix(5) == [.rescue, .thaw, .endLease, .relax, .journalClosed])
+        #expect(world.log.heard.suffix(5) == [.rescue, .thaw, .disarm, .tidy, .journalClosed])
     }
 
     @Test("a journal that cannot be read does not stand between the operator and the thaw")

@@ -29,7 +29,7 @@ struct InterruptedRunTests {
     @Test(
         "before the freeze the staged overlays go and the guest is never frozen",
         arguments: [
-            Heard.journalOpened, .staging, .definition, .stage, .rescue, .clock, .expedite, .sync, .window,
+            Heard.journalOpened, .staging, .definition, .stage, .rescue, .stood, .clock, .arm, .sync, .window, .steady,
         ])
     func beforeFreeze(_ step: Heard) async throws {
         for status in [Quiesce.ExitStatus.interrupted, .terminated, .hungUp] {
@@ -47,16 +47,17 @@ struct InterruptedRunTests {
         let world = try World()
         world.interrupt(at: step)
         _ = try await world.run()
-        #expect(world.log.count(.expedite) == 0)
+        #expect(world.log.count(.arm) == 0)
         #expect(world.log.count(.sync) == 0)
     }
 
-    @Test("expedited RCU is put back when the run stops after it")
-    func relaxed() async throws {
+    @Test("the dead-man is called off, and with it RCU put back, when the run stops after it")
+    func calledOff() async throws {
         let world = try World()
-        world.interrupt(at: .expedite)
+        world.interrupt(at: .arm)
         _ = try await world.run()
-        #expect(world.log.count(.relax) == 1)
+        #expect(world.log.count(.disarm) == 1)
+        #expect(world.log.count(.dismissed) == 1)
         #expect(world.log.count(.sync) == 0)
     }
 
@@ -78,7 +79,7 @@ struct InterruptedRunTests {
     @Test(
         "after the cut it thaws and takes the snapshot back",
         arguments: [
-            Heard.cut, .thaw, .relax, .windowClosed, .register, .imageCheck,
+            Heard.cut, .thaw, .disarm, .windowClosed, .register, .imageCheck,
         ])
     func afterCut(_ step: Heard) async throws {
         for status in [Quiesce.ExitStatus.interrupted, .terminated, .hungUp] {

@@ -12,9 +12,10 @@ struct SnapshotRunTests {
         let report = try await world.run()
         #expect(
             world.log.heard == [
-                .journalOpened, .staging, .definition, .stage, .rescue, .clock, .expedite, .sync, .window,
-                .freeze, .cut, .thaw,
-                .relax, .windowClosed, .registering, .register, .disks, .headerCheck, .headerCheck, .imageCheck,
+                .journalOpened, .staging, .definition, .stage, .rescue, .stood, .clock, .arm, .sync, .window,
+                .steady, .armed, .freeze, .cut, .thaw, .dismissed,
+                .dismissed, .disarm, .tidy, .windowClosed, .registering, .register, .disks, .headerCheck, .headerCheck,
+                .imageCheck,
                 .catalogue, .journalClosed,
             ])
         #expect(report.exit == 0)
@@ -46,11 +47,52 @@ struct SnapshotRunTests {
         #expect(world.log.details(of: .window) == ["/ /var/lib/mysql"])
     }
 
-    @Test("expedited RCU falls back by itself after the window could have ended")
-    func expediteLease() async throws {
+    @Test("the guardian's deadline follows the longest window, and the dead-man's the guardian's")
+    func deadlines() async throws {
         let world = try World()
-        _ = try await world.run()
-        #expect(world.log.details(of: .expedite) == ["1 min 35 s"])
+        let report = try await world.run()
+        #expect(world.log.details(of: .armed) == ["6 s"])
+        #expect(world.log.details(of: .steady) == ["8 s expedited"])
+        #expect(world.log.details(of: .arm) == ["/ /var/lib/mysql expedites"])
+        #expect(report.members.first?.deadMan == .armed)
+        #expect(report.members.first?.guardian == .armed)
+    }
+
+    @Test(
+        "without the guardian, the dead-man or its deadline nothing is frozen",
+        arguments: [
+            Heard.stood, .armed, .arm, .steady,
+        ])
+    func unguarded(what: Heard) async throws {
+        var world = try World()
+        world.log.refuse(what, Failure(.refused, "no"))
+        world.guest.failing[what] = GuestFailure(.refused, "no")
+        let report = try await world.run()
+        #expect(report.exit == Quiesce.ExitStatus.refused.rawValue)
+        #expect(world.log.count(.freeze) == 0)
+        #expect(world.host.overlays.isEmpty)
+        #expect(world.log.details(of: .journalClosed) == ["undone"])
+    }
+
+    @Test("a dead-man that had to thaw turns the verdict to crash")
+    func fired() async throws {
+        var world = try World()
+        world.guest.fired = "fired"
+        let report = try await world.run()
+        #expect(report.verdict.consistency == .crash)
+        #expect(report.verdict.reasons.first?.contains("dead-man") == true)
+    }
+
+    @Test("a guest without guest-exec has the guardian alone, and the manifest says so")
+    func withoutExec() async throws {
+        var agent = try Sample.agent(survey: nil)
+        agent.missingCommands = ["guest-exec"]
+        let world = try World(Sample.facts(agent: agent))
+        let report = try await world.run()
+        #expect(report.exit == 0)
+        #expect(report.members.first?.deadMan == .absent)
+        #expect(report.members.first?.guardian == .armed)
+        #expect(world.log.count(.arm) == 0 && world.log.count(.steady) == 0)
     }
 
     @Test(
@@ -80,7 +122,7 @@ struct SnapshotRunTests {
         let report = try await world.run()
         #expect(report.exit == 0)
         #expect(report.verdict.consistency == .crash)
-        let guestCalls: Set<Heard> = [.rescue, .clock, .sync, .expedite, .relax, .freeze, .thaw]
+        let guestCalls: Set<Heard> = [.rescue, .stood, .clock, .sync, .arm, .steady, .disarm, .freeze, .thaw]
         #expect(guestCalls.isDisjoint(with: world.log.heard))
     }
 
@@ -109,7 +151,7 @@ struct SnapshotRunTests {
     func preparationFails() async throws {
         var world = try World()
         let no = GuestFailure(.refused, "no")
-        world.guest.failing = [.sync: no, .expedite: no, .relax: no]
+        world.guest.failing = [.sync: no, .disarm: no]
         world.guest.offset = .failure(no)
         let report = try await world.run()
         #expect(report.exit == 0)

@@ -48,6 +48,7 @@ public struct GuestFacts: Sendable {
     public var agent: AgentFacts
     /// Other domains whose definition names one of this guest's images, by image path.
     public var sharedImages: [String: [String]]
+    public var isWindows: Bool { agent.report?.system.isWindows ?? false }
     /// Free bytes of the filesystem that holds each folder an overlay would go to.
     public var freeBytes: [String: Int64]
 

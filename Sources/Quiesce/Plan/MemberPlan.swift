@@ -64,7 +64,7 @@ public struct MemberPlan: Sendable {
         let coverage = Coverage(of: facts, chosen: Set(choice.chosen.map(\.target)))
         let applications = ApplicationChoice(of: facts, for: request, chosen: Set(choice.chosen.map(\.target)))
         let overlays = OverlayNames(for: choice.chosen, named: request.name, files: request.selection.files)
-        let windows = facts.agent.report?.system.isWindows ?? false
+        let windows = facts.isWindows
         let survey = facts.agent.report?.survey
 
         self.facts = facts

@@ -12,24 +12,23 @@ public protocol GuestControl: Sendable {
     /// Writes the filesystems' dirty data out, in parallel, before anything is frozen.
     func sync(_ mountpoints: [String], within limit: Duration) async throws(GuestFailure)
 
-    /// Turns expedited RCU on; it falls back by itself after `lease` even if nobody calls ``relax()``.
-    func expedite(lease: Duration) async throws(GuestFailure)
+    /// Starts the dead-man inside the guest, idle: it waits for its deadline, at most `longStop`, and then thaws these and
+    /// puts RCU back, whatever becomes of the host. Returns when it waits.
+    func arm(_ mountpoints: [String], longStop: Duration, expedites: Bool) async throws(GuestFailure) -> DeadMan
 
-    /// Puts RCU back as it was. Safe to call twice.
-    func relax() async throws(GuestFailure)
+    /// The last words before the freeze: RCU expedited if that was armed for, dirty data written out, and the dead-man's
+    /// deadline set.
+    func steady(_ mountpoints: [String], deadline: Duration, expedites: Bool) async throws(GuestFailure)
 
-    /// Starts a timer inside the guest that thaws these filesystems after `lease`, whatever becomes of the host.
-    func lend(_ mountpoints: [String], lease: Duration) async throws(GuestFailure)
-
-    /// Calls that timer off. Safe to call twice.
-    func endLease() async throws(GuestFailure)
+    /// Calls a run's dead-man off and puts RCU back. Safe to call twice. Returns what the dead-man had done by itself.
+    func disarm(_ run: RunID) async throws(GuestFailure) -> String?
 
     /// Runs one verb of a hook to its end, or `limit`; then it is ended in the guest too. Never throws: how it ended is the
     /// result, and a lost answer is asked for again before it counts as lost.
     func run(_ call: HookCall, within limit: Duration) async -> HookResult
 
-    /// Removes what the run left under `/run/stillpoint` in the guest. Safe to call twice.
-    func tidy() async throws(GuestFailure)
+    /// Removes what a run left under `/run/stillpoint` in the guest, once it is disarmed. Safe to call twice.
+    func tidy(_ run: RunID) async throws(GuestFailure)
 
     /// `guest-fsfreeze-freeze-list`. The count is the guest's word. Any failure but `.refused` leaves it open whether the
     /// guest is frozen, or will be when the agent gets to it (measured: 14 s later).
@@ -38,6 +37,16 @@ public protocol GuestControl: Sendable {
     /// `guest-fsfreeze-thaw` over the rescue connection, without asking the status first. Thaws whatever is frozen,
     /// another's freeze too. The count is the guest's word.
     func thaw(timeout: Duration) async throws(GuestFailure) -> Int
+}
+
+/// What would end a freeze from inside the guest.
+public enum DeadMan: String, Codable, Sendable {
+    /// It outlives the guest's agent.
+    case armed
+    /// A guest without systemd: it dies with the agent.
+    case agentBound
+    /// guest-exec is not allowed.
+    case absent
 }
 
 public struct ClockOffset: Sendable, Hashable {

@@ -31,7 +31,7 @@ public enum JournalStep: Codable, Sendable, Hashable {
     case freezingByHand(mountpoints: [String])
 }
 
-public enum JournalEnding: String, Codable, Sendable { case done, undone, failed, maybeFrozen }
+public enum JournalEnding: String, Codable, Sendable { case done, undone, failed }
 
 /// What a later process needs to put a hook down.
 public struct PreparedHook: Codable, Sendable, Hashable {

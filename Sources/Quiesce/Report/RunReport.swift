@@ -42,7 +42,7 @@ public struct RunReport: Codable, Sendable {
 
 /// One guest's part in a run.
 public struct MemberReport: Codable, Sendable {
-    public enum Presence: String, Codable, Sendable { case armed, agentBound, absent }
+    public enum Presence: String, Codable, Sendable { case armed, absent }
     public enum Transport: String, Codable, Sendable { case guestExec = "guest-exec", dropIn = "drop-in", none }
 
     public struct Agent: Codable, Sendable {
@@ -145,7 +145,7 @@ public struct MemberReport: Codable, Sendable {
 
     public var domain: GuestIdentity
     public var agent: Agent?
-    public var deadMan: Presence
+    public var deadMan: DeadMan
     public var guardian: Presence
     public var snapshot: Snapshot?
     public var freeze: Freeze?

@@ -20,7 +20,9 @@ public struct HandFreeze: Sendable {
     }
 
     /// Freezes what the plan freezes; the guest thaws by itself after `lease`. Any doubt about the freeze ends in a thaw.
-    public func freeze(_ plan: MemberPlan, lease: Duration) async throws(Failure) -> FreezeReport {
+    public func freeze(
+        _ plan: MemberPlan, as run: RunID, lease: Duration
+    ) async throws(Failure) -> FreezeReport {
         if let failure = plan.findings.refusal?.failure { throw failure }
         guard plan.facts.agent.report?.canExecute == true else {
             throw Failure(
@@ -28,16 +30,15 @@ public struct HandFreeze: Sendable {
                 "\(guest.name) does not allow guest-exec, so nothing inside it could end the freeze by itself",
                 hint: "take the snapshot here instead:   stillpoint snapshot \(guest.name)")
         }
-        let run = RunID.random()
         let mountpoints = plan.frozen.map(\.mountpoint)
         try await control.prepareRescue()
         try await journal.open(run, for: guest, named: "freeze", at: time.wall)
         do throws(Failure) {
             try await journal.record(.freezingByHand(mountpoints: mountpoints), of: run, at: time.wall)
-            try await lend(mountpoints, lease)
+            try await lend(run, mountpoints, lease)
             try interruption.check()
         } catch {
-            try? await control.endLease()
+            await callOff(run)
             try? await journal.close(run, .undone, at: time.wall)
             throw error
         }
@@ -48,7 +49,7 @@ public struct HandFreeze: Sendable {
             frozen = try await control.freeze(mountpoints, timeout: .seconds(10))
         } catch {
             if error.kind == .alreadyFrozen {
-                try? await control.endLease()
+                await callOff(run)
                 try? await journal.close(run, .undone, at: time.wall)
                 throw Failure(.refused, "\(guest.name) is frozen already, by somebody else")
             }
@@ -61,10 +62,12 @@ public struct HandFreeze: Sendable {
         return FreezeReport(domain: guest, mountpoints: mountpoints, frozen: frozen, until: until)
     }
 
-    private func lend(_ mountpoints: [String], _ lease: Duration) async throws(Failure) {
+    /// The dead-man, with the lease as its deadline.
+    private func lend(_ run: RunID, _ mountpoints: [String], _ lease: Duration) async throws(Failure) {
         do throws(GuestFailure) {
             try await control.sync(mountpoints, within: .seconds(60))
-            try await control.lend(mountpoints, lease: lease)
+            _ = try await control.arm(mountpoints, longStop: lease + .seconds(120), expedites: false)
+            try await control.steady(mountpoints, deadline: lease, expedites: false)
         } catch {
             throw Failure(.refused, "the lease could not be started inside \(guest.name): \(error.cause)")
         }
@@ -87,10 +90,16 @@ public struct HandFreeze: Sendable {
                 .maybeFrozen, "\(guest.name) may still be frozen: no thaw was confirmed",
                 hint: "stillpoint thaw \(guest.name)")
         }
-        try? await control.endLease()
+        await callOff(run)
         try? await journal.close(run, .undone, at: time.wall)
         if let status = interruption.status { return Failure(status, "interrupted; \(guest.name) is thawed") }
         return Failure(.freezeFailed, "\(guest.name) could not be frozen: \(cause); it is thawed")
+    }
+
+    /// It ends by itself as well, and then finds nothing frozen.
+    private func callOff(_ run: RunID) async {
+        _ = try? await control.disarm(run)
+        try? await control.tidy(run)
     }
 
     /// Thaws our own freeze; another's only when told to.
@@ -109,9 +118,10 @@ public struct HandFreeze: Sendable {
                 .maybeFrozen, "\(guest.name) may still be frozen: no thaw was confirmed",
                 hint: "as root in the guest, on its console:   echo j > /proc/sysrq-trigger")
         }
-        try? await control.endLease()
-        try? await control.relax()
-        for run in ours { try? await journal.close(run.run, .undone, at: time.wall) }
+        for run in ours {
+            await callOff(run.run)
+            try? await journal.close(run.run, .undone, at: time.wall)
+        }
         let expected = ours.first?.frozenMountpoints.count
         return ThawReport(domain: guest, thawed: count, held: expected.map { $0 == count })
     }

@@ -9,6 +9,8 @@ extension SnapshotRun {
             interruption: interruption
         ).pass()
         record.window = window
+        // Unproved, it is left to go on.
+        if case .unproved = window.thaw {} else { ports.guardian.dismiss() }
         let frozen = window.frozenAt ?? (plan.freezes ? window.closed : window.opened)
         if plan.freezes {
             record.add(
@@ -38,7 +40,6 @@ extension SnapshotRun {
                 .maybeFrozen, "\(plan.guest.name) may still be frozen: no thaw was confirmed (\(failure.cause))",
                 hint: "stillpoint thaw \(plan.guest.name)")
         }
-        await relax(&record)
         switch window.cut {
         case .notSent:
             await note(cut: false, thawed: true)
@@ -101,13 +102,23 @@ extension SnapshotRun {
         }
     }
 
-    func relax(_ record: inout RunRecord) async {
-        guard plan.expedites else { return }
-        do throws(GuestFailure) {
-            try await ports.guest.relax()
-        } catch {
-            tell(.note("expedited RCU falls back by itself within two minutes: \(error.cause)"))
+    /// Nothing is frozen any more: what would have thawed in our place is called off. Kept where that is not certain.
+    func standDown(_ record: inout RunRecord) async {
+        guard record.guardian == .armed else { return }
+        if case .unproved = record.window?.thaw { return }
+        ports.guardian.dismiss()
+        if record.deadMan != .absent {
+            do throws(GuestFailure) {
+                if let word = try await ports.guest.disarm(run) {
+                    record.verdict.lower(
+                        to: .crash, because: "the dead-man inside the guest thawed (\(word)): the window was late")
+                }
+                if record.hooks.entries.allSatisfy({ $0.releaseFailure == nil }) { try await ports.guest.tidy(run) }
+            } catch {
+                tell(.note("the dead-man inside \(plan.guest.name) ends by itself: \(error.cause)"))
+            }
         }
+        if let word = await ports.guardian.lastWord() { tell(.note("guardian: \(word)")) }
     }
 
     func register(_ record: inout RunRecord) async {

@@ -56,17 +56,8 @@ extension SnapshotRun {
         let names = record.hooks.entries.filter(\.isReleased).map(\.application.label)
         do throws(Failure) {
             try await ports.journal.record(.released(hooks: names), of: run, at: ports.time.wall)
-            if stuck.isEmpty { await tidyGuest() }
         } catch {
             tell(.note("journal: \(error.message)"))
-        }
-    }
-
-    private func tidyGuest() async {
-        do throws(GuestFailure) {
-            try await ports.guest.tidy()
-        } catch {
-            tell(.note("/run/stillpoint/\(run) stays in \(plan.guest.name) until it is restarted: \(error.cause)"))
         }
     }
 }

@@ -25,41 +25,75 @@ extension SnapshotRun {
         try interruption.check()
     }
 
-    /// What cannot be done here costs window time or precision, not consistency: it is noted and the run goes on.
+    /// Everything slow inside the guest, and whatever could thaw it in our place, while nothing waits.
     func prepare(_ record: inout RunRecord) async throws(Failure) {
         guard plan.freezes else { return }
         tell(.began(.prepare))
         let start = ports.time.now
-        try await ports.guest.prepareRescue()
         var notes = plan.applications.map(\.label)
         do throws(Failure) {
+            try await ports.guest.prepareRescue()
+            try await ports.guardian.stand()
+            record.guardian = .armed
             try await prepareApplications(&record)
+            record.offset = try? await ports.guest.clockOffset()
+            try interruption.check()
+            try await armDeadMan(&record)
+            try interruption.check()
         } catch {
             record.add(.prepare, .failed, from: start, to: ports.time.now, error.message)
             throw error
         }
-        record.offset = try? await ports.guest.clockOffset()
-        try interruption.check()
-        let syncLimit = Duration.seconds(60)
-        if plan.expedites {
-            do throws(GuestFailure) {
-                try await ports.guest.expedite(lease: syncLimit + plan.maxFreeze + .seconds(30))
-                notes.append("expedited RCU")
-            } catch {
-                notes.append("RCU not expedited: \(error.cause)")
-            }
-        }
-        try interruption.check()
-        // Last: whatever is written after it is flushed inside the window.
         if plan.facts.agent.report?.canExecute == true {
             do throws(GuestFailure) {
-                try await ports.guest.sync(plan.synced.map(\.mountpoint), within: syncLimit)
+                try await ports.guest.sync(plan.synced.map(\.mountpoint), within: .seconds(60))
                 notes.append("sync")
             } catch {
                 notes.append("not synced: \(error.cause)")
             }
         }
         record.add(.prepare, .ok, from: start, to: ports.time.now, notes.joined(separator: ", "))
+        try interruption.check()
+    }
+
+    /// Without guest-exec there is none, and the plan has said so. Where there could be one, nothing is frozen without it.
+    private func armDeadMan(_ record: inout RunRecord) async throws(Failure) {
+        guard plan.facts.agent.report?.canExecute == true, !plan.facts.isWindows else { return }
+        // It idles through all that can come before its deadline is set: the sync and every hook.
+        let hooks = plan.applications.reduce(Duration.zero) { $0 + $1.choice.timeout * 2 }
+        let longStop = .seconds(120) + hooks + plan.maxHold + plan.maxFreeze + Self.deadManGrace
+        do throws(GuestFailure) {
+            record.deadMan = try await ports.guest.arm(
+                plan.frozen.map(\.mountpoint), longStop: longStop, expedites: plan.expedites)
+        } catch {
+            throw Failure(
+                .refused,
+                "the dead-man inside \(plan.guest.name) could not be started: \(error.cause); nothing was frozen",
+                hint: "stillpoint doctor \(plan.guest.name)")
+        }
+    }
+
+    /// How long after the longest window the guest thaws by itself; the guardian comes in between.
+    static let deadManGrace = Duration.seconds(3)
+    static let guardianGrace = Duration.seconds(1)
+
+    /// From here on both would thaw in our place.
+    func steady(_ record: inout RunRecord) async throws(Failure) {
+        guard plan.freezes else { return }
+        if record.deadMan != .absent {
+            do throws(GuestFailure) {
+                try await ports.guest.steady(
+                    plan.synced.map(\.mountpoint), deadline: plan.maxFreeze + Self.deadManGrace,
+                    expedites: plan.expedites)
+            } catch {
+                throw Failure(
+                    .refused,
+                    "the dead-man inside \(plan.guest.name) did not take its deadline: \(error.cause); nothing was frozen"
+                )
+            }
+        }
+        try interruption.check()
+        try ports.guardian.arm(plan.maxFreeze + Self.guardianGrace)
     }
 
     /// The last words before the window, on disk before anything in it is sent.
@@ -76,8 +110,8 @@ extension SnapshotRun {
         (record.status, record.failure) = (failure.status, failure)
         record.verdict = Verdict(consistency: .none, reasons: [failure.message])
         await releaseApplications(&record)
+        await standDown(&record)
         if record.phases.contains(where: { $0.name == .stage && $0.status == .ok }) {
-            await relax(&record)
             await ports.images.discard(plan.disks.map(\.overlay))
         }
         return await finish(&record, .undone)

@@ -9,7 +9,8 @@ extension SnapshotRun {
             // Where the guest writes is not certain: no file is touched, and what is known of it is kept.
             record.verdict = Verdict(consistency: .none, reasons: [failure.message])
             if record.isCut { await keepAnyway(&record) }
-            return await finish(&record, failure.status == .maybeFrozen ? .maybeFrozen : .failed)
+            // A freeze without its thaw stays open in the journal, for `thaw` and whoever comes after us.
+            return await finish(&record, failure.status == .maybeFrozen ? nil : .failed)
         default: break
         }
         if record.isCut { return await finish(&record, mergeBack(&record, failure)) }
@@ -74,9 +75,9 @@ extension SnapshotRun {
         }
     }
 
-    func finish(_ record: inout RunRecord, _ ending: JournalEnding) async -> RunReport {
+    func finish(_ record: inout RunRecord, _ ending: JournalEnding?) async -> RunReport {
         do throws(Failure) {
-            if record.isOpen { try await ports.journal.close(run, ending, at: ports.time.wall) }
+            if record.isOpen, let ending { try await ports.journal.close(run, ending, at: ports.time.wall) }
         } catch {
             tell(.note("journal: \(error.message)"))
         }

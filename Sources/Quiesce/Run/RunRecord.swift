@@ -8,6 +8,8 @@ struct RunRecord {
     let startedAt: Timestamp
     let begin: ContinuousClock.Instant
     var hooks: HookStack
+    var deadMan = DeadMan.absent
+    var guardian = MemberReport.Presence.absent
     /// The last lock was released.
     var released: ContinuousClock.Instant?
     var phases: [PhaseReport] = []
@@ -62,7 +64,7 @@ struct RunRecord {
         return MemberReport(
             domain: plan.guest,
             agent: agent.map { .init(version: $0.version, transport: $0.canExecute ? .guestExec : .none) },
-            deadMan: .absent, guardian: .absent, snapshot: isCut ? snapshot : nil, freeze: freeze,
+            deadMan: deadMan, guardian: guardian, snapshot: isCut ? snapshot : nil, freeze: freeze,
             applications: applications, phases: phases,
             verification: .init(
                 chain: chain.check, filesystem: filesystem,

@@ -36,15 +36,15 @@ public struct SnapshotRun: Sendable {
             try await open(&record)
             if !request.isDrill { try await stage(&record) }
             try await prepare(&record)
-            // The guardian and the dead-man inside the guest are armed here.
             try await announce(&record)
             try await lockApplications(&record)
+            try await steady(&record)
         } catch {
             return await giveUp(&record, error)
         }
         await passWindow(&record)
         await releaseApplications(&record)
-        // Dead-man and guardian are called off here.
+        await standDown(&record)
         do throws(Failure) {
             try await settle(&record)
             if !request.isDrill {
@@ -64,6 +64,7 @@ public struct SnapshotRun: Sendable {
 public struct RunPorts: Sendable {
     let hypervisor: any Hypervisor
     let guest: any GuestControl
+    let guardian: any Guardian
     let images: any ImageStore
     let verifier: any ImageVerifier
     let journal: any Journal
@@ -72,11 +73,13 @@ public struct RunPorts: Sendable {
     let starter: RunReport.Starter
 
     public init(
-        hypervisor: any Hypervisor, guest: any GuestControl, images: any ImageStore, verifier: any ImageVerifier,
+        hypervisor: any Hypervisor, guest: any GuestControl, guardian: any Guardian, images: any ImageStore,
+        verifier: any ImageVerifier,
         journal: any Journal, catalogue: any Catalogue, time: any Time, starter: RunReport.Starter
     ) {
         self.hypervisor = hypervisor
         self.guest = guest
+        self.guardian = guardian
         self.images = images
         self.verifier = verifier
         self.journal = journal

@@ -51,20 +51,28 @@ final class AgentGuestControl: GuestControl {
         _ = try await GuestScript.sync.run(mountpoints, on: agent, within: limit)
     }
 
-    func expedite(lease: Duration) async throws(GuestFailure) {
-        _ = try await GuestScript.expedite.run([run.short, Self.seconds(lease)], on: agent, within: .seconds(10))
+    func arm(_ mountpoints: [String], longStop: Duration, expedites: Bool) async throws(GuestFailure) -> DeadMan {
+        let words = [run.description, Self.seconds(longStop), expedites ? "1" : "0"]
+        let answer = try await GuestScript.arm.run(words + mountpoints, on: agent, within: .seconds(20))
+        switch answer.split(separator: "\n").last {
+        case "armed": return .armed
+        case "agentBound": return .agentBound
+        default: throw GuestFailure(.malformed, "the dead-man's script answered otherwise")
+        }
     }
 
-    func relax() async throws(GuestFailure) {
-        _ = try await GuestScript.relax.run([run.short], on: agent, within: .seconds(10))
+    func steady(_ mountpoints: [String], deadline: Duration, expedites: Bool) async throws(GuestFailure) {
+        let words = [run.description, Self.seconds(deadline), expedites ? "1" : "0"]
+        _ = try await GuestScript.steady.run(words + mountpoints, on: agent, within: .seconds(10))
     }
 
-    func lend(_ mountpoints: [String], lease: Duration) async throws(GuestFailure) {
-        _ = try await GuestScript.lend.run([Self.seconds(lease)] + mountpoints, on: agent, within: .seconds(10))
+    func disarm(_ run: RunID) async throws(GuestFailure) -> String? {
+        let answer = try await GuestScript.disarm.run([run.description], on: agent, within: .seconds(10))
+        return answer.split(separator: "\n").first.map { $0.printable(limit: 32) }
     }
 
-    func endLease() async throws(GuestFailure) {
-        _ = try await GuestScript.endLease.run(on: agent, within: .seconds(10))
+    func tidy(_ run: RunID) async throws(GuestFailure) {
+        _ = try await GuestScript.tidy.run([run.description], on: agent, within: .seconds(10))
     }
 
     func run(_ call: HookCall, within limit: Duration) async -> HookResult {

@@ -40,10 +40,11 @@ struct Freeze: Verb {
             try output.result(PlanReport(plan, schema: "stillpoint.plan/v1")) { plan.text($0) }
             return plan.foreseen
         }
+        let run = RunID.random()
         let report = try await HandFreeze(
-            open.identity, control: open.control(for: .random()), journal: workplace.journal, time: workplace.time,
+            open.identity, control: open.control(for: run), journal: workplace.journal, time: workplace.time,
             interruption: interruption
-        ).freeze(plan, lease: duration)
+        ).freeze(plan, as: run, lease: duration)
         try output.result(report) { report.text($0) }
         return .reached
     }

@@ -10,7 +10,7 @@ enum Heard: String, Sendable {
         unfinished
     case observe, disks, definition, cut, register, unregister, merge
     case stage, discard, remove, headerCheck, imageCheck
-    case rescue, clock, sync, expedite, relax, lend, endLease, freeze, thaw, tidy
+    case rescue, stood, armed, dismissed, clock, sync, arm, steady, disarm, freeze, thaw, tidy
     case hookPrepare, hookLock, hookRelease, artifact
     case catalogue, mark, told
 }

@@ -6,7 +6,7 @@ struct ScriptedGuest: GuestControl {
     let log: Log
     let time: ScriptedTime
     var offset: Result<ClockOffset, GuestFailure> = .success(ClockOffset(milliseconds: 1500, uncertainty: 4))
-    /// What `sync`, `expedite` and `relax` answer instead of doing it.
+    /// What `sync`, `arm`, `steady` and `disarm` answer instead of doing it.
     var failing: [Heard: GuestFailure] = [:]
     var freezing: Result<Int, GuestFailure> = .success(2)
     var freezeTakes = Duration.milliseconds(20)
@@ -15,6 +15,8 @@ struct ScriptedGuest: GuestControl {
     var thawTakes = Duration.milliseconds(3)
     /// How a hook's verbs end, by hook and verb: one answer a call, the last one for ever; `done` where nothing is said.
     var hooks: [String: [HookVerb: [HookResult]]] = [:]
+    /// What the dead-man says that it did.
+    var fired: String?
     var hookTakes = Duration.milliseconds(10)
 
     func prepareRescue() async throws(Failure) { try log.answer(.rescue) }
@@ -28,15 +30,19 @@ struct ScriptedGuest: GuestControl {
         try obey(.sync, mountpoints.joined(separator: " "))
     }
 
-    func expedite(lease: Duration) async throws(GuestFailure) { try obey(.expedite, lease.forPeople) }
-
-    func relax() async throws(GuestFailure) { try obey(.relax) }
-
-    func lend(_ mountpoints: [String], lease: Duration) async throws(GuestFailure) {
-        try obey(.lend, mountpoints.joined(separator: " ") + " for " + lease.forPeople)
+    func arm(_ mountpoints: [String], longStop: Duration, expedites: Bool) async throws(GuestFailure) -> DeadMan {
+        try obey(.arm, mountpoints.joined(separator: " ") + (expedites ? " expedites" : ""))
+        return .armed
     }
 
-    func endLease() async throws(GuestFailure) { try obey(.endLease) }
+    func steady(_ mountpoints: [String], deadline: Duration, expedites: Bool) async throws(GuestFailure) {
+        try obey(.steady, deadline.forPeople + (expedites ? " expedited" : ""))
+    }
+
+    func disarm(_ run: RunID) async throws(GuestFailure) -> String? {
+        try obey(.disarm)
+        return fired
+    }
 
     func freeze(_ mountpoints: [String], timeout: Duration) async throws(GuestFailure) -> Int {
         time.hold()
@@ -74,10 +80,20 @@ struct ScriptedGuest: GuestControl {
         return answer
     }
 
-    func tidy() async throws(GuestFailure) { try obey(.tidy) }
+    func tidy(_ run: RunID) async throws(GuestFailure) { try obey(.tidy) }
 
     private func obey(_ what: Heard, _ detail: String = "") throws(GuestFailure) {
         log.hear(what, detail)
         if let failure = failing[what] { throw failure }
     }
+}
+
+struct ScriptedGuardian: Guardian {
+    let log: Log
+    var word: String?
+
+    func stand() async throws(Failure) { try log.answer(.stood) }
+    func arm(_ limit: Duration) throws(Failure) { try log.answer(.armed, limit.forPeople) }
+    func dismiss() { log.hear(.dismissed) }
+    func lastWord() async -> String? { word }
 }

@@ -16,6 +16,7 @@ struct World {
     var guest: ScriptedGuest
     var hypervisor: ScriptedHypervisor
     var verifier: ScriptedVerifier
+    var guardian: ScriptedGuardian
 
     init(_ facts: GuestFacts? = nil, request: SnapshotRequest? = nil) throws {
         let facts = try facts ?? Sample.facts()
@@ -26,6 +27,7 @@ struct World {
         guest = ScriptedGuest(log: log, time: time)
         hypervisor = ScriptedHypervisor(log: log, time: time, host: host, facts: facts)
         verifier = ScriptedVerifier(log: log)
+        guardian = ScriptedGuardian(log: log)
     }
 
     var plan: MemberPlan { MemberPlan(of: facts, for: request) }
@@ -51,7 +53,8 @@ struct World {
 
     private var ports: RunPorts {
         RunPorts(
-            hypervisor: hypervisor, guest: guest, images: ScriptedImages(log: log, host: host), verifier: verifier,
+            hypervisor: hypervisor, guest: guest, guardian: guardian, images: ScriptedImages(log: log, host: host),
+            verifier: verifier,
             journal: journal, catalogue: journal, time: time, starter: RunReport.Starter(uid: 0, user: "root"))
     }
 }

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// What ends a freeze from inside the guest when nobody outside can. Everything it needs is read or loaded before the
+/// freeze, its state lies in `/run/stillpoint/<run>/`, and it writes to no other filesystem.
+extension GuestScript {
+    /// `arm RUN LONGSTOP EXPEDITES MOUNTPOINT…`: leaves a process behind that waits for a deadline, at most LONGSTOP
+    /// seconds, and then thaws these. Remembers RCU's state where EXPEDITES is 1, to put it back. Writes `armed` where the
+    /// process survives a restart of the agent, else `agentBound`; returns when it waits.
+    static let arm = GuestScript(
+        text: #"""
+            run=$1 stop=$2 expedites=$3
+            shift 3
+            d=/run/stillpoint/$run/deadman
+            umask 077
+            command -v fsfreeze >/dev/null && mkdir -p "$d" && rm -f "$d"/* && mkfifo "$d/deadline" || exit 1
+            printf '%s\n' "$@" >"$d/mounts"
+            [ "$expedites" = 1 ] && read -r old </sys/kernel/rcu_expedited && echo "$old" >"$d/rcu"
+            # In a file: what systemd-run gets as an argument it expands.
+            cat >"$d/script" <<'END'
+            d=$1 stop=$2
+            read -r me _ </proc/self/stat
+            # Once through everything that is run later, so that it is in memory.
+            fsfreeze --version
+            sleep 0
+            (sleep "$stop"; echo 0 1<>"$d/deadline") &
+            echo "$me" >"$d/pid"
+            read -r wait <"$d/deadline"
+            sleep "$wait"
+            # Thawed already: it was called off and only did not get to know.
+            [ -e "$d/pid" ] || exit 0
+            echo fired >"$d/fired"
+            hard=
+            while read -r m; do
+                why=$(fsfreeze -u "$m" 2>&1) && continue
+                # Not frozen (any more) is fine; anything else leaves the kernel's own way, which thaws all there is.
+                case $why in *"Invalid argument"*) ;; *) hard=1 ;; esac
+            done <"$d/mounts"
+            if [ -n "$hard" ]; then
+                echo sysrq >"$d/fired"
+                echo j >/proc/sysrq-trigger
+            fi
+            [ -f "$d/rcu" ] && read -r old <"$d/rcu" && echo "$old" >/sys/kernel/rcu_expedited
+            END
+            word=agentBound
+            if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null && systemd-run --quiet --collect \
+                --unit="stillpoint-$run-deadman" -p StandardInput=null -p StandardOutput=null -p StandardError=null \
+                -p OOMScoreAdjust=-999 -- /bin/sh "$d/script" "$d" "$stop"; then
+                word=armed
+            else
+                setsid /bin/sh "$d/script" "$d" "$stop" >/dev/null 2>&1 </dev/null &
+            fi
+            n=0
+            until [ -s "$d/pid" ]; do
+                n=$((n + 1))
+                [ "$n" -lt 100 ] || exit 1
+                sleep 0.05
+            done
+            echo "$word"
+            """#)
+
+    /// `steady RUN DEADLINE EXPEDITES MOUNTPOINT…`: the last words before the freeze. The sync comes before the deadline is
+    /// set and after RCU is expedited: whatever is dirtied after it is flushed inside the window (measured).
+    static let steady = GuestScript(
+        text: #"""
+            d=/run/stillpoint/$1/deadman deadline=$2
+            [ "$3" = 1 ] && echo 1 >/sys/kernel/rcu_expedited
+            shift 3
+            for m in "$@"; do sync -f "$m" 2>/dev/null & done
+            wait
+            read -r pid <"$d/pid" && kill -0 "$pid" && echo "$deadline" 1<>"$d/deadline"
+            """#)
+
+    /// `disarm RUN`: calls the dead-man off, puts RCU back, and writes what the dead-man had done, if anything. Safe to
+    /// call twice, and with `--all` as RUN it does so for every run.
+    static let disarm = GuestScript(
+        text: #"""
+            for d in /run/stillpoint/$1/deadman; do
+                [ -d "$d" ] || continue
+                [ -f "$d/fired" ] && read -r word <"$d/fired" && echo "$word"
+                read -r pid 2>/dev/null <"$d/pid" && kill -- "-$pid" 2>/dev/null
+                [ -f "$d/rcu" ] && read -r old <"$d/rcu" && echo "$old" >/sys/kernel/rcu_expedited
+                rm -rf "$d"
+            done
+            """#)
+
+    /// `tidy RUN`: removes what the run left in /run/stillpoint.
+    static let tidy = GuestScript(
+        text: #"""
+            rm -rf "/run/stillpoint/$1" "/run/stillpoint/active-$1"
+            rmdir /run/stillpoint 2>/dev/null
+            exit 0
+            """#)
+}
