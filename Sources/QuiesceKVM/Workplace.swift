@@ -90,9 +90,12 @@ public struct OpenGuest: Sendable {
         Verification(hypervisor: hypervisor, images: try images(), verifier: verifier)
     }
 
-    public func ports(for run: RunID) throws(Failure) -> RunPorts {
-        RunPorts(
-            hypervisor: hypervisor, guest: control(for: run), images: try images(), verifier: verifier,
+    public func ports(for run: RunID, holding lock: GuestLock?) throws(Failure) -> RunPorts {
+        let guardian = try GuardProcess(
+            of: run, on: identity, lock: lock?.descriptor, state: workplace.state, time: workplace.time)
+        return RunPorts(
+            hypervisor: hypervisor, guest: control(for: run), guardian: guardian, images: try images(),
+            verifier: verifier,
             journal: workplace.journal, catalogue: workplace.catalogue, time: workplace.time, starter: .current)
     }
 

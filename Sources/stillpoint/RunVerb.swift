@@ -42,7 +42,7 @@ extension RunVerb {
         let run = RunID.random()
         let stream = output == .jsonStream ? EventStream(run, since: begin) : nil
         let report = await SnapshotRun(
-            run, of: plan, for: request, through: try open.ports(for: run), interruption: interruption
+            run, of: plan, for: request, through: try open.ports(for: run, holding: lock), interruption: interruption
         ) { event in
             progress.hear(event)
             stream?.hear(event, at: workplace.time.now)

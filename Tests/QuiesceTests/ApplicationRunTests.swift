@@ -30,7 +30,11 @@ struct ApplicationRunTests {
         #expect(world.log.details(of: .hookRelease) == ["mysql taken", "postgresql taken"])
         let heard = world.log.heard
         let lock = try #require(heard.firstIndex(of: .hookLock))
-        #expect(heard[lock...].prefix(7) == [.hookLock, .hookLock, .freeze, .cut, .thaw, .hookRelease, .hookRelease])
+        #expect(
+            heard[lock...].prefix(11) == [
+                .hookLock, .hookLock, .steady, .armed, .freeze, .cut, .thaw, .dismissed, .hookRelease, .hookRelease,
+                .released,
+            ])
         #expect(world.log.heard(.preparing, before: .hookPrepare))
         #expect(world.log.heard(.window, before: .hookLock))
         #expect(world.log.details(of: .released) == ["postgresql, mysql"])

@@ -57,8 +57,8 @@ struct RunReportTests {
         #expect(Set(try child(member, "domain").keys) == ["name", "uuid", "uri"])
         #expect(Set(try child(member, "agent").keys) == ["version", "transport"])
         #expect(try child(member, "agent")["transport"] as? String == "guest-exec")
-        #expect(member["deadMan"] as? String == "absent")
-        #expect(member["guardian"] as? String == "absent")
+        #expect(member["deadMan"] as? String == "armed")
+        #expect(member["guardian"] as? String == "armed")
         #expect((member["applications"] as? [Any])?.isEmpty == true)
     }
 

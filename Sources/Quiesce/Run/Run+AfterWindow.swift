@@ -110,8 +110,7 @@ extension SnapshotRun {
         if record.deadMan != .absent {
             do throws(GuestFailure) {
                 if let word = try await ports.guest.disarm(run) {
-                    record.verdict.lower(
-                        to: .crash, because: "the dead-man inside the guest thawed (\(word)): the window was late")
+                    record.deadManActed = word
                 }
                 if record.hooks.entries.allSatisfy({ $0.releaseFailure == nil }) { try await ports.guest.tidy(run) }
             } catch {
@@ -164,6 +163,10 @@ extension SnapshotRun {
         let earlier = record.verdict.reasons
         record.verdict = Judgement(plan: plan, request: request, window: window, hooks: record.hooks.entries).verdict
         record.verdict.reasons += earlier
+        if let word = record.deadManActed {
+            record.verdict.lower(
+                to: .crash, because: "the dead-man inside the guest thawed it (\(word)): the window was late")
+        }
         if record.filesystem.result == .failed {
             record.verdict.lower(to: .crash, because: record.filesystem.detail)
         }

@@ -9,6 +9,8 @@ struct RunRecord {
     let begin: ContinuousClock.Instant
     var hooks: HookStack
     var deadMan = DeadMan.absent
+    /// What the dead-man said that it had done by itself.
+    var deadManActed: String?
     var guardian = MemberReport.Presence.absent
     /// The last lock was released.
     var released: ContinuousClock.Instant?

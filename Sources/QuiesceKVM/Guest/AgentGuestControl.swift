@@ -72,16 +72,12 @@ final class AgentGuestControl: GuestControl {
     }
 
     func tidy(_ run: RunID) async throws(GuestFailure) {
-        _ = try await GuestScript.tidy.run([run.description], on: agent, within: .seconds(10))
+        _ = try await HookScript.tidy.run([run.description], on: agent, within: .seconds(10))
     }
 
     func run(_ call: HookCall, within limit: Duration) async -> HookResult {
         let runner = HookRunner(agent: agent, run: run, domain: guest.domain.name, time: time)
         return await runner.ending(of: call, within: limit).result(within: limit, HookReply.init)
-    }
-
-    func tidy() async throws(GuestFailure) {
-        _ = try await HookScript.tidy.run([run.description], on: agent, within: .seconds(10))
     }
 
     func freeze(_ mountpoints: [String], timeout: Duration) async throws(GuestFailure) -> Int {

@@ -22,9 +22,11 @@ extension GuestScript {
             # Once through everything that is run later, so that it is in memory.
             fsfreeze --version
             sleep 0
-            (sleep "$stop"; echo 0 1<>"$d/deadline") &
+            # Held open, so that a word written before it is read is not lost.
+            exec 3<>"$d/deadline"
+            (sleep "$stop"; echo 0 >&3) &
             echo "$me" >"$d/pid"
-            read -r wait <"$d/deadline"
+            read -r wait <&3
             sleep "$wait"
             # Thawed already: it was called off and only did not get to know.
             [ -e "$d/pid" ] || exit 0
@@ -67,27 +69,18 @@ extension GuestScript {
             shift 3
             for m in "$@"; do sync -f "$m" 2>/dev/null & done
             wait
-            read -r pid <"$d/pid" && kill -0 "$pid" && echo "$deadline" 1<>"$d/deadline"
+            read -r pid <"$d/pid" && read -r _ _ state _ <"/proc/$pid/stat" && [ "$state" != Z ] || exit 1
+            echo "$deadline" 1<>"$d/deadline"
             """#)
 
-    /// `disarm RUN`: calls the dead-man off, puts RCU back, and writes what the dead-man had done, if anything. Safe to
-    /// call twice, and with `--all` as RUN it does so for every run.
+    /// `disarm RUN`: calls the dead-man off, puts RCU back, and writes what the dead-man had done, if anything.
     static let disarm = GuestScript(
         text: #"""
-            for d in /run/stillpoint/$1/deadman; do
-                [ -d "$d" ] || continue
-                [ -f "$d/fired" ] && read -r word <"$d/fired" && echo "$word"
-                read -r pid 2>/dev/null <"$d/pid" && kill -- "-$pid" 2>/dev/null
-                [ -f "$d/rcu" ] && read -r old <"$d/rcu" && echo "$old" >/sys/kernel/rcu_expedited
-                rm -rf "$d"
-            done
-            """#)
-
-    /// `tidy RUN`: removes what the run left in /run/stillpoint.
-    static let tidy = GuestScript(
-        text: #"""
-            rm -rf "/run/stillpoint/$1" "/run/stillpoint/active-$1"
-            rmdir /run/stillpoint 2>/dev/null
-            exit 0
+            d=/run/stillpoint/$1/deadman
+            [ -d "$d" ] || exit 0
+            [ -f "$d/fired" ] && read -r word <"$d/fired" && echo "$word"
+            [ -f "$d/pid" ] && read -r pid <"$d/pid" && kill -- "-$pid" 2>/dev/null
+            [ -f "$d/rcu" ] && read -r old <"$d/rcu" && echo "$old" >/sys/kernel/rcu_expedited
+            rm -rf "$d"
             """#)
 }

@@ -94,12 +94,10 @@ extension GuestScript {
             say end
             """#)
 
-    /// Two rounds: the second takes what was written during the first, so that the freeze finds little left.
+    /// The bulk of it; ``steady`` takes what was written meanwhile, so that the freeze finds little left.
     static let sync = GuestScript(
         text: #"""
-            for _ in 1 2; do
-                for m in "$@"; do sync -f "$m" 2>/dev/null & done
-                wait
-            done
+            for m in "$@"; do sync -f "$m" 2>/dev/null & done
+            wait
             """#)
 }

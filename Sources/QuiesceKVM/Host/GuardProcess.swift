@@ -16,24 +16,25 @@ final class GuardProcess: Guardian {
     private let guest: GuestIdentity
     private let program: String
     private let time: any Time
-    /// What keeps its last word; opened by ``stand()``, before anything is frozen.
-    private let note: @Sendable () throws(Failure) -> OpenFile
+    private let run: RunID
+    private let state: StateFolder
     private let lock: CInt?
     private let child = Mutex<Child?>(nil)
-    private let kept = Mutex<OpenFile?>(nil)
+    /// What keeps its last word; opened by ``stand()``, before anything is frozen.
+    private let note = Mutex<OpenFile?>(nil)
 
     /// - Parameters:
     ///   - program: the guardian's executable; nil for the one beside ours, or in `/usr/libexec/stillpoint`.
     ///   - lock: the guest's lock, held on by the guardian.
     init(
-        _ guest: GuestIdentity, program: String? = nil, lock: CInt?, time: any Time,
-        note: @escaping @Sendable () throws(Failure) -> OpenFile
+        of run: RunID, on guest: GuestIdentity, program: String? = nil, lock: CInt?, state: StateFolder, time: any Time
     ) throws(Failure) {
+        self.run = run
+        self.state = state
         self.guest = guest
         self.program = if let program { program } else { try Self.installed() }
         self.lock = lock
         self.time = time
-        self.note = note
     }
 
     private static func installed() throws(Failure) -> String {
@@ -50,8 +51,8 @@ final class GuardProcess: Guardian {
     }
 
     func stand() async throws(Failure) {
-        let note = try note()
-        kept.withLock { $0 = note }
+        let note = try Manifest.guardNote(of: run, in: state)
+        self.note.withLock { $0 = note }
         let what = "cannot start the guardian of \(guest.name)"
         let socket = try explaining(what, else: .internalError) { () throws(Errno) in try spawn(note) }
         var word: [UInt8] = []
@@ -90,10 +91,14 @@ final class GuardProcess: Guardian {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        // A session of its own: POSIX_SPAWN_SETSID, which Swift's Glibc module does not have.
-        posix_spawnattr_setflags(&attributes, 0x80)
+        // A session of its own: POSIX_SPAWN_SETSID, which Swift's Glibc module does not have. No signal blocked.
+        var noSignals = sigset_t()
+        sigemptyset(&noSignals)
+        posix_spawnattr_setsigmask(&attributes, &noSignals)
+        posix_spawnattr_setflags(&attributes, 0x80 | Int16(POSIX_SPAWN_SETSIGMASK))
         var pid = pid_t()
-        let arguments = [program, guest.uri, guest.uuid].map { strdup($0) } + [nil]
+        let words: [String] = [program, guest.uri, guest.uuid]
+        let arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
         defer { arguments.forEach { free($0) } }
         let status = withExtendedLifetime(sources) {
             posix_spawn(&pid, program, &actions, &attributes, arguments, environ)
@@ -134,11 +139,13 @@ final class GuardProcess: Guardian {
             await time.sleep(until: time.now + .milliseconds(2))
         }
         child.withLock { $0 = nil }
-        let bytes = kept.withLock { note -> [UInt8] in
+        let bytes = note.withLock { note -> [UInt8] in
             defer { note = nil }
             return (try? note?.read(512)) ?? []
         }
         let word = ToolResult.printable(bytes.split(separator: 0x0A).first ?? [])
-        return word.isEmpty ? nil : word
+        guard word.isEmpty else { return word }
+        Manifest.forgetGuard(of: run, in: state)
+        return nil
     }
 }

@@ -65,6 +65,9 @@ public final class GuestLock: Sendable {
         self.file = Mutex(file)
     }
 
+    /// For a child that is to hold on to it.
+    var descriptor: CInt? { file.withLock { $0?.descriptor } }
+
     /// Gives the lock back. The file stays: removing it would let two processes hold it at once.
     public func release() {
         file.withLock { file in

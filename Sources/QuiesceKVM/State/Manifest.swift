@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import JSON
 import Quiesce
 import SystemPackage
@@ -52,6 +53,21 @@ struct Manifest {
         }
     }
 
+    /// Where the guardian of a run leaves its last word.
+    static func guardNote(of run: RunID, in state: StateFolder) throws(Failure) -> OpenFile {
+        try explaining("cannot write in \(state.path)", else: .internalError) { () throws(Errno) in
+            try state.folder.folder(runs, makingWith: 0o700).folder(run.description, makingWith: 0o700)
+                .open(note, O_RDWR | O_CREAT | O_APPEND, mode: 0o600)
+        }
+    }
+
+    /// Of a guardian that had nothing to do nothing is kept, nor an empty folder.
+    static func forgetGuard(of run: RunID, in state: StateFolder) {
+        guard let runs = try? state.folder.folder(runs) else { return }
+        try? runs.folder(run.description)?.unlink(note)
+        _ = try? runs.removeFolder(run.description)
+    }
+
     /// The manifest last: where it is, the rest is.
     private func put(in parent: Folder) throws(Errno) {
         let folder = try parent.folder(report.run, makingWith: 0o700)
@@ -62,6 +78,7 @@ struct Manifest {
     private static let runs = "runs"
     fileprivate static let beside = ".stillpoint"
     private static let file = "manifest.json"
+    private static let note = "guard"
 }
 
 extension RunReport {

@@ -11,8 +11,7 @@ import Testing
 @Suite("The scripts that run in the guest", .timeLimit(.minutes(1)))
 struct GuestScriptTests {
     static let scripts: [(name: String, script: GuestScript)] = [
-        ("survey", .survey), ("sync", .sync), ("expedite", .expedite), ("relax", .relax), ("lend", .lend),
-        ("endLease", .endLease),
+        ("survey", .survey), ("sync", .sync), ("arm", .arm), ("steady", .steady), ("disarm", .disarm),
     ]
     private static let hasShellcheck = FileManager.default.fileExists(atPath: "/usr/bin/shellcheck")
 
@@ -31,115 +30,7 @@ struct GuestScriptTests {
         #expect(!script.script.text.contains("\0") && script.script.text.allSatisfy(\.isASCII))
     }
 
-    /// The script with the kernel's files and /run moved into a folder, on a guest without systemd.
-    private func moved(_ script: GuestScript, into scratch: ScratchFolder) -> String {
-        script.text.replacing("/sys/kernel/", with: scratch.path + "/kernel/")
-            .replacing("/run/stillpoint", with: scratch.path + "/run")
-            .replacing("/run/systemd", with: scratch.path + "/none")
-    }
-
-    /// Waits in the shell until a file is there and holds something; the suite's time limit ends it.
-    private func untilWritten(_ file: String) -> String { "\nwhile [ ! -s '\(file)' ]; do :; done" }
-
-    /// A process of that session is still there.
-    private func isRunning(_ timer: String) throws -> Bool {
-        try Shell.run(
-            #"for p in /proc/[0-9]*/stat; do s=$(sed 's/.*) //' "$p" 2>/dev/null) || continue; set -- $1 $s; [ "$5" = "$1" ] && [ "$2" != Z ] && exit 0; done; exit 1"#,
-            [timer]
-        ).status == 0
-    }
-
-    private func kernel() throws -> ScratchFolder {
-        let scratch = try ScratchFolder()
-        _ = try scratch.makeFolder("kernel")
-        try scratch.write("0\n", to: "kernel/rcu_expedited")
-        return scratch
-    }
-
-    private func value(_ scratch: ScratchFolder) throws -> String {
-        try scratch.text(of: "kernel/rcu_expedited").trimmingCharacters(in: .whitespacesAndNewlines)
-    }
-
-    @Test("expedite sets 1, relax puts the old value back, ends the timer and leaves nothing", arguments: ["0", "1"])
-    func expedite(_ old: String) throws {
-        let scratch = try kernel()
-        try scratch.write(old + "\n", to: "kernel/rcu_expedited")
-        let script = moved(.expedite, into: scratch) + untilWritten(scratch("run/abc/timer"))
-        #expect(try Shell.run(script, ["abc", "600"]).status == 0)
-        #expect(try value(scratch) == "1")
-        let timer = try scratch.text(of: "run/abc/timer").trimmingCharacters(in: .whitespacesAndNewlines)
-        #expect(try scratch.mode("run/abc") == 0o700)
-        #expect(try isRunning(timer))
-        #expect(try Shell.run(moved(.relax, into: scratch), ["abc"]).status == 0)
-        #expect(try value(scratch) == old)
-        #expect(try !isRunning(timer))
-        #expect(!exists(scratch("run/abc")))
-        #expect(try Shell.run(moved(.relax, into: scratch), ["abc"]).status == 0)
-    }
-
-    @Test("nobody relaxes: the timer puts the value back and clears up after itself")
-    func lease() throws {
-        let scratch = try kernel()
-        let script = moved(.expedite, into: scratch) + "\nwait"
-        #expect(try Shell.run(script, ["abc", "0"]).status == 0)
-        // 1 is written after the timer is started; whichever comes last, the folder is gone only with the value back.
-        #expect(!exists(scratch("run/abc")))
-    }
-
-    @Test("expedite without the kernel's switch fails and starts nothing")
-    func noSwitch() throws {
-        let scratch = try ScratchFolder()
-        #expect(try Shell.run(moved(.expedite, into: scratch) + " 2>/dev/null", ["abc", "600"]).status != 0)
-        #expect(!exists(scratch("run/abc/timer")))
-    }
-
-    /// A PATH whose fsfreeze writes down how it was called.
-    private func guest() throws -> (ScratchFolder, [String: String]) {
-        let scratch = try ScratchFolder()
-        let folder = try scratch.makeFolder("bin")
-        try scratch.write("#!/bin/sh\necho \"$@\" >>'\(scratch("thawed"))'\n", to: "bin/fsfreeze")
-        #expect(chmod(scratch("bin/fsfreeze"), 0o755) == 0)
-        return (scratch, ["PATH": folder + ":/usr/bin:/bin"])
-    }
-
-    @Test("a lease that runs out thaws each mount point, with blanks in it too, and clears up after itself")
-    func lend() throws {
-        let (scratch, environment) = try guest()
-        // The lease is over when the test says so.
-        let sleep = "#!/bin/sh\n[ \"$1\" = 0.2 ] || while [ ! -e '\(scratch("over"))' ]; do :; done\n"
-        try scratch.write(sleep, to: "bin/sleep")
-        #expect(chmod(scratch("bin/sleep"), 0o755) == 0)
-        let script = moved(.lend, into: scratch)
-        let begun = try Shell.run(script, ["9", "/", "/mnt/a b", "/mnt/$(reboot)"], environment: environment)
-        #expect(begun.status == 0)
-        #expect(!exists(scratch("thawed")))
-        #expect(try scratch.mode("run") == 0o700 && scratch.mode("run/lease") == 0o700)
-        let gone = "while [ -e '\(scratch("run/lease"))' ]; do :; done"
-        #expect(try Shell.run(": >'\(scratch("over"))'; \(gone)").status == 0)
-        #expect(try scratch.text(of: "thawed") == "-u /\n-u /mnt/a b\n-u /mnt/$(reboot)\n")
-    }
-
-    @Test("a lease that is ended thaws nothing and leaves nothing; ending it twice is no error")
-    func endLease() throws {
-        let (scratch, environment) = try guest()
-        #expect(try Shell.run(moved(.lend, into: scratch), ["600", "/"], environment: environment).status == 0)
-        let timer = try scratch.text(of: "run/lease/timer").trimmingCharacters(in: .whitespacesAndNewlines)
-        #expect(try isRunning(timer))
-        for _ in 0..<2 { #expect(try Shell.run(moved(.endLease, into: scratch)).status == 0) }
-        #expect(try !isRunning(timer))
-        #expect(!exists(scratch("run/lease")) && !exists(scratch("thawed")))
-    }
-
-    @Test("a guest without fsfreeze gets no lease")
-    func noFsfreeze() throws {
-        let (scratch, _) = try guest()
-        let empty = try scratch.makeFolder("empty")
-        let result = try Shell.run(moved(.lend, into: scratch), ["600", "/"], environment: ["PATH": empty])
-        #expect(result.status != 0)
-        #expect(!exists(scratch("run/lease/timer")))
-    }
-
-    @Test("sync reaches each mount point twice, and one that is gone is no error")
+    @Test("sync reaches each mount point, and one that is gone is no error")
     func sync() throws {
         let scratch = try ScratchFolder()
         let folder = try scratch.makeFolder("bin")
@@ -149,7 +40,7 @@ struct GuestScriptTests {
             GuestScript.sync.text, ["/", "/mnt/a b", "/gone"], environment: ["PATH": folder + ":/bin"])
         #expect(result.status == 0)
         let lines = try scratch.text(of: "synced").split(separator: "\n").sorted()
-        #expect(lines == ["-f /", "-f /", "-f /gone", "-f /gone", "-f /mnt/a b", "-f /mnt/a b"])
+        #expect(lines == ["-f /", "-f /gone", "-f /mnt/a b"])
     }
 
     @Test("the survey tells a guest without systemd, sysfs files or LVM as whole as any")

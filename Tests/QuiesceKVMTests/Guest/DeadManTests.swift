@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Testing
+
+@testable import QuiesceKVM
+
+@Suite("The dead-man inside the guest, on a guest without systemd", .timeLimit(.minutes(1)))
+struct DeadManTests {
+    private let scratch: ScratchFolder
+    private let environment: [String: String]
+
+    /// A PATH whose programs write down how they were called; a sleep lasts until the test says that it is over.
+    init() throws {
+        scratch = try ScratchFolder()
+        let folder = try scratch.makeFolder("bin")
+        _ = try scratch.makeFolder("kernel")
+        try scratch.write("0\n", to: "kernel/rcu_expedited")
+        for (name, text) in [
+            ("fsfreeze", "[ \"$1\" = --version ] || echo \"$@\" >>'\(scratch("thawed"))'"),
+            ("sync", "echo \"$@\" >>'\(scratch("synced"))'"),
+            // Until somebody opens the other end, which is what ``endSleep()`` does.
+            ("sleep", "case $1 in 0|0.05) exit ;; esac; exec cat '\(scratch("over"))'"),
+        ] {
+            try scratch.write("#!/bin/sh\n\(text)\n", to: "bin/\(name)")
+            #expect(chmod(scratch("bin/\(name)"), 0o755) == 0)
+        }
+        #expect(mkfifo(scratch("over"), 0o600) == 0)
+        environment = ["PATH": folder + ":/usr/bin:/bin"]
+    }
+
+    /// The script with the kernel's files and /run moved into the scratch folder.
+    private func run(_ script: GuestScript, _ words: [String], with programs: [String: String]? = nil) throws
+        -> Shell.Result
+    {
+        let text = script.text.replacing("/sys/kernel/", with: scratch.path + "/kernel/")
+            .replacing("/proc/sysrq-trigger", with: scratch("sysrq"))
+            .replacing("/run/stillpoint", with: scratch.path + "/run")
+            .replacing("/run/systemd", with: scratch.path + "/none")
+        return try Shell.run(text, words, environment: programs ?? environment)
+    }
+
+    private var expedited: String {
+        get throws { try scratch.text(of: "kernel/rcu_expedited").trimmingCharacters(in: .whitespacesAndNewlines) }
+    }
+
+    private func arm(_ mountpoints: String...) throws {
+        let armed = try run(.arm, ["abc", "600", "1"] + mountpoints)
+        #expect(armed.status == 0 && armed.output == "agentBound\n")
+    }
+
+    private func wait(until condition: String) throws { _ = try Shell.run("while ! \(condition); do sleep 0.05; done") }
+
+    private func endSleep() throws { _ = try Shell.run(": >'\(scratch("over"))'") }
+
+    private func isRunning(_ session: String) throws -> Bool {
+        try Shell.run(
+            #"for p in /proc/[0-9]*/stat; do s=$(sed 's/.*) //' "$p" 2>/dev/null) || continue; set -- $1 $s; [ "$5" = "$1" ] && [ "$2" != Z ] && exit 0; done; exit 1"#,
+            [session]
+        ).status == 0
+    }
+
+    private var session: String {
+        get throws { try scratch.text(of: "run/abc/deadman/pid").trimmingCharacters(in: .whitespacesAndNewlines) }
+    }
+
+    @Test("at its deadline it thaws each mount point, with blanks and quotes in it too, and puts RCU back")
+    func fires() throws {
+        try arm("/", "/mnt/a b", "/mnt/$(reboot)")
+        #expect(try scratch.mode("run/abc/deadman") == 0o700)
+        #expect(try expedited == "0")
+        #expect(try run(.steady, ["abc", "8", "1", "/", "/mnt/a b"]).status == 0)
+        #expect(try expedited == "1")
+        #expect(try scratch.text(of: "synced").split(separator: "\n").sorted() == ["-f /", "-f /mnt/a b"])
+        #expect(!exists(scratch("thawed")))
+        try endSleep()
+        try wait(until: "grep -q 0 '\(scratch("kernel/rcu_expedited"))'")
+        #expect(try scratch.text(of: "thawed") == "-u /\n-u /mnt/a b\n-u /mnt/$(reboot)\n")
+        #expect(!exists(scratch("sysrq")))
+        #expect(try run(.disarm, ["abc"]).output == "fired\n")
+        #expect(!exists(scratch("run/abc/deadman")))
+    }
+
+    @Test("a filesystem that its mount point does not thaw leaves the kernel's own way")
+    func sysrq() throws {
+        try scratch.write(
+            "#!/bin/sh\n[ \"$1\" = --version ] || { echo 'fsfreeze: cannot open /: Permission denied' >&2; exit 1; }\n",
+            to: "bin/fsfreeze")
+        try arm("/")
+        #expect(try run(.steady, ["abc", "8", "0", "/"]).status == 0)
+        try endSleep()
+        try wait(until: "[ -s '\(scratch("sysrq"))' ]")
+        #expect(try scratch.text(of: "sysrq") == "j\n")
+        #expect(try run(.disarm, ["abc"]).output == "sysrq\n")
+    }
+
+    @Test("what is not frozen any more is no reason for that")
+    func thawedAlready() throws {
+        try scratch.write(
+            "#!/bin/sh\n[ \"$1\" = --version ] || { echo 'fsfreeze: /: unfreeze failed: Invalid argument' >&2; exit 1; }\n",
+            to: "bin/fsfreeze")
+        try arm("/")
+        #expect(try run(.steady, ["abc", "8", "1", "/"]).status == 0)
+        try endSleep()
+        try wait(until: "grep -q 0 '\(scratch("kernel/rcu_expedited"))'")
+        #expect(!exists(scratch("sysrq")))
+    }
+
+    @Test("called off it thaws nothing, puts RCU back and leaves nothing; twice is no error")
+    func calledOff() throws {
+        try arm("/")
+        #expect(try run(.steady, ["abc", "8", "1", "/"]).status == 0)
+        let session = try session
+        #expect(try isRunning(session))
+        for _ in 0..<2 {
+            let result = try run(.disarm, ["abc"])
+            #expect(result.status == 0 && result.output.isEmpty)
+        }
+        #expect(try !isRunning(session))
+        #expect(try expedited == "0")
+        #expect(!exists(scratch("run/abc/deadman")) && !exists(scratch("thawed")))
+    }
+
+    @Test("a dead-man that died takes no deadline, so that nothing is frozen without it")
+    func died() throws {
+        try arm("/")
+        let session = try session
+        #expect(kill(-(try #require(pid_t(session))), SIGKILL) == 0)
+        while try isRunning(session) {}
+        #expect(try run(.steady, ["abc", "8", "1", "/"]).status != 0)
+    }
+
+    @Test("a guest without fsfreeze gets none")
+    func noFsfreeze() throws {
+        let empty = try scratch.makeFolder("empty")
+        #expect(try run(.arm, ["abc", "600", "1", "/"], with: ["PATH": empty]).status != 0)
+        #expect(!exists(scratch("run/abc/deadman/pid")))
+    }
+
+    @Test("the value of RCU that it puts back is the one it found", arguments: ["0", "1"])
+    func rcu(_ old: String) throws {
+        try scratch.write(old + "\n", to: "kernel/rcu_expedited")
+        try arm("/")
+        #expect(try run(.steady, ["abc", "8", "1", "/"]).status == 0)
+        #expect(try expedited == "1")
+        #expect(try run(.disarm, ["abc"]).status == 0)
+        #expect(try expedited == old)
+    }
+}
