@@ -8,7 +8,10 @@ public enum BuiltInHooks {
     /// In the order in which they take their locks.
     public static var hooks: [(name: String, text: [UInt8])] {
         [
-            ("postgresql", PackageResources.postgresql)
+            ("postgresql", PackageResources.postgresql), ("mysql", PackageResources.mysql),
+            ("redis", PackageResources.redis), ("sqlite", PackageResources.sqlite),
+            ("mongodb", PackageResources.mongodb), ("etcd", PackageResources.etcd),
+            ("service", PackageResources.service),
         ]
     }
 }
