@@ -30,10 +30,9 @@ extension GuestScript {
             sleep "$wait"
             # Thawed already: it was called off and only did not get to know.
             [ -e "$d/pid" ] || exit 0
-            echo fired >"$d/fired"
             hard=
             while read -r m; do
-                why=$(fsfreeze -u "$m" 2>&1) && continue
+                why=$(fsfreeze -u "$m" 2>&1) && echo fired >"$d/fired" && continue
                 # Not frozen (any more) is fine; anything else leaves the kernel's own way, which thaws all there is.
                 case $why in *"Invalid argument"*) ;; *) hard=1 ;; esac
             done <"$d/mounts"
@@ -73,7 +72,7 @@ extension GuestScript {
             echo "$deadline" 1<>"$d/deadline"
             """#)
 
-    /// `disarm RUN`: calls the dead-man off, puts RCU back, and writes what the dead-man had done, if anything.
+    /// `disarm RUN`: calls the dead-man off, puts RCU back, and writes what the dead-man had thawed with, if anything.
     static let disarm = GuestScript(
         text: #"""
             d=/run/stillpoint/$1/deadman

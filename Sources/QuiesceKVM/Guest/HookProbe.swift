@@ -61,7 +61,8 @@ extension ApplicationFacts {
 
     static func read(_ answer: HookAnswer, _ choice: HookChoice) throws(HookAnswer.Oddity) -> [ApplicationFacts] {
         guard let list = try answer.list("instances") else {
-            try answer.only(known)
+            // Where there is one alone it needs no name.
+            try answer.only(known.union(["name"]))
             return [try one(answer, choice, named: nil)]
         }
         try answer.only(["instances"])

@@ -72,7 +72,11 @@ struct HookAnswer {
     }
 
     /// Nil where it is left out; null counts as that.
-    func value(_ name: String) -> JSONValue? { members[name].flatMap { $0.isNull ? nil : $0 } }
+    func value(_ name: String) -> JSONValue? {
+        // Not flatMap: its nil would be JSON's null.
+        guard let value = members[name], !value.isNull else { return .none }
+        return value
+    }
 
     func bool(_ name: String) throws(Oddity) -> Bool? {
         guard let value = value(name) else { return nil }
