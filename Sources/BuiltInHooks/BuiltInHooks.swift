@@ -11,7 +11,9 @@ public enum BuiltInHooks {
             ("postgresql", PackageResources.postgresql), ("mysql", PackageResources.mysql),
             ("redis", PackageResources.redis), ("sqlite", PackageResources.sqlite),
             ("mongodb", PackageResources.mongodb), ("etcd", PackageResources.etcd),
-            ("service", PackageResources.service),
+            ("service", PackageResources.service), ("container", PackageResources.container),
+            ("sqlserver", PackageResources.sqlserver), ("oracle", PackageResources.oracle),
+            ("hana", PackageResources.hana), ("db2", PackageResources.db2),
         ]
     }
 }

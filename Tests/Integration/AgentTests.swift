@@ -178,7 +178,7 @@ extension Lab {
         }
 
         /// qemu-ga runs this just before it freezes; `$ga` is its process.
-        private func hook(_ guest: LabGuest, _ script: String) async throws {
+        func hook(_ guest: LabGuest, _ script: String) async throws {
             let file = """
                 #!/bin/sh
                 [ "$1" = freeze ] || exit 0
@@ -195,7 +195,7 @@ extension Lab {
             try await restartAgent(guest)
         }
 
-        private func unhook(_ guest: LabGuest) async throws {
+        func unhook(_ guest: LabGuest) async throws {
             try await guest.sh("rm /etc/qemu/qemu-ga.conf /usr/local/sbin/hook")
             try await restartAgent(guest)
         }

@@ -36,6 +36,8 @@ enum Program {
     struct Interruption: Sendable {
         var text: String?
         var signal: Signal
+        /// Since that line.
+        var delay = Duration.zero
     }
 
     static func run(
@@ -80,6 +82,7 @@ enum Program {
             for try await line in execution.standardError.strings() {
                 lines.append(line)
                 if let wish = waits, let text = wish.text, line.contains(text) {
+                    try await Task.sleep(for: wish.delay)
                     try execution.send(signal: wish.signal)
                     waits = nil
                 }
