@@ -48,3 +48,13 @@ enum Shell {
         return Result(status: code, output: try scratch.text(of: "output"))
     }
 }
+
+extension ScratchFolder {
+    /// A script that can be run. Written by a process of its own: while we had it open for writing, a child that another
+    /// test is just starting would hold it open too, and running it would be "Text file busy".
+    func program(_ text: String, at name: String) throws {
+        let written = try Shell.run(
+            #"printf '%s\n' "$1" >"$2" && chmod 0755 "$2""#, ["#!/bin/sh\n" + text, self(name)])
+        try #require(written.status == 0)
+    }
+}

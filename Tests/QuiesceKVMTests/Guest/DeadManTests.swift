@@ -22,8 +22,7 @@ struct DeadManTests {
             // Until somebody opens the other end, which is what ``endSleep()`` does.
             ("sleep", "case $1 in 0|0.05) exit ;; esac; exec cat '\(scratch("over"))'"),
         ] {
-            try scratch.write("#!/bin/sh\n\(text)\n", to: "bin/\(name)")
-            #expect(chmod(scratch("bin/\(name)"), 0o755) == 0)
+            try scratch.program(text, at: "bin/\(name)")
         }
         #expect(mkfifo(scratch("over"), 0o600) == 0)
         environment = ["PATH": folder + ":/usr/bin:/bin"]
@@ -83,9 +82,9 @@ struct DeadManTests {
 
     @Test("a filesystem that its mount point does not thaw leaves the kernel's own way")
     func sysrq() throws {
-        try scratch.write(
-            "#!/bin/sh\n[ \"$1\" = --version ] || { echo 'fsfreeze: cannot open /: Permission denied' >&2; exit 1; }\n",
-            to: "bin/fsfreeze")
+        try scratch.program(
+            "[ \"$1\" = --version ] || { echo 'fsfreeze: cannot open /: Permission denied' >&2; exit 1; }",
+            at: "bin/fsfreeze")
         try arm("/")
         #expect(try run(.steady, ["abc", "8", "0", "/"]).status == 0)
         try endSleep()
@@ -96,9 +95,9 @@ struct DeadManTests {
 
     @Test("what is not frozen any more is no reason for that")
     func thawedAlready() throws {
-        try scratch.write(
-            "#!/bin/sh\n[ \"$1\" = --version ] || { echo 'fsfreeze: /: unfreeze failed: Invalid argument' >&2; exit 1; }\n",
-            to: "bin/fsfreeze")
+        try scratch.program(
+            "[ \"$1\" = --version ] || { echo 'fsfreeze: /: unfreeze failed: Invalid argument' >&2; exit 1; }",
+            at: "bin/fsfreeze")
         try arm("/")
         #expect(try run(.steady, ["abc", "8", "1", "/"]).status == 0)
         try endSleep()

@@ -34,8 +34,7 @@ struct GuestScriptTests {
     func sync() throws {
         let scratch = try ScratchFolder()
         let folder = try scratch.makeFolder("bin")
-        try scratch.write("#!/bin/sh\necho \"$@\" >>'\(scratch("synced"))'\n[ \"$2\" != /gone ]\n", to: "bin/sync")
-        #expect(chmod(scratch("bin/sync"), 0o755) == 0)
+        try scratch.program("echo \"$@\" >>'\(scratch("synced"))'\n[ \"$2\" != /gone ]", at: "bin/sync")
         let result = try Shell.run(
             GuestScript.sync.text, ["/", "/mnt/a b", "/gone"], environment: ["PATH": folder + ":/bin"])
         #expect(result.status == 0)
