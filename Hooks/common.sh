@@ -206,7 +206,7 @@ use_prepared() {
     return 1
 }
 
-# A client that ended leaves its last words to be read; a deadline that is gone means released.
+# A client that ended leaves its last words to be read. When the lease ends, the clients do, and ten minutes later what is left.
 # shellcheck disable=SC2016 # for the holder's shell
 holder='cd "$1" || exit 1
 exec 2>/dev/null
@@ -221,17 +221,19 @@ for client in *.client; do
     } 4<>"$number.in" 5<>"$number.out" &
 done
 echo "$$" >holder
-while read -r limit <deadline; do
+while [ -e deadline ]; do
+    read -r limit <deadline
     read -r now rest </proc/uptime
-    if [ "${now%.*}" -ge "${limit:-$now}" ] && [ -n "$limit" ]; then
+    now=${now%.*}
+    if [ "$now" -ge "${limit:-$((now + 1))}" ]; then
+        [ ! -e lost ] || rm -rf "$1"
         echo "the lease ended" >lost
+        echo "$((now + 600))" >deadline
         for last in *.last; do [ -e "$last" ] && cat "$last" >"${last%.last}.in" && sleep 1; done
         for pid in *.pid; do read -r pid <"$pid" && kill -KILL "$pid"; done
-        break
     fi
     sleep 1
-done
-wait'
+done'
 
 # detach UNIT COMMAND…: in the background, outside the agent's control group where systemd is. Its arguments may hold neither
 # two dollar signs nor a dollar sign and a brace, which systemd expands.
@@ -251,7 +253,7 @@ client() {
     shift
     shell_words "$@"
     if ! mkdir -p "$state" || ! mkfifo "$state/$number.in" "$state/$number.out"; then fail "$hook: $state cannot be written"; fi
-    printf 'exec %s\n' "$as$words" >"$state/$number.client"
+    printf 'export HOME=/root LC_ALL=C PATH=%s\nexec %s\n' "$PATH" "$as$words" >"$state/$number.client"
 }
 
 # hold: start the clients. They stay idle, for ten minutes at most, until the lease begins.
@@ -274,7 +276,7 @@ lease_for() {
 # lease: from here the lock is ours, for STILLPOINT_LEASE_S seconds at most.
 lease() {
     lease_for "$STILLPOINT_LEASE_S"
-    echo "$now" >"$state/start"
+    echo "$now $STILLPOINT_LEASE_S" >"$state/start"
 }
 
 # lease_off: nothing is locked, and the clients are idle again.
@@ -284,7 +286,7 @@ lease_off() {
 }
 
 # ask NUMBER TEXT → $reply: what the client printed. Fails when the session is gone. The hook says in $mark how a client is made
-# to print a word (a format of printf), and in $broken the line (a pattern) that tells of a lost connection.
+# to print a word (a format of printf), and with `gone LINE` which lines mean that it will not print it any more.
 ask() {
     reply=
     asked=$((${asked:-0} + 1))
@@ -295,23 +297,28 @@ ask() {
     # shellcheck disable=SC2059 # the hook's format
     printf "$mark\n%s\n$mark\n" "$word begins" "$2" "$word ends" 1<>"$state/$1.in"
     while IFS= read -r line <&3; do
-        # shellcheck disable=SC2254 # a pattern
         case $line in
             "$word begins") reply= ;;
             "$word ends") return 0 ;;
-            'stillpoint ended' | ${broken:-'stillpoint ended'}) return 1 ;;
+            'stillpoint ended')
+                echo "$line" >&3 # for whoever asks next
+                return 1
+                ;;
             *) reply=$reply$line$newline ;;
         esac
+        if gone "$line"; then return 1; fi
     done
 }
+# shellcheck disable=SC2317 # a hook may have its own
+gone() { return 1; }
 
 # proof [REASON] → $proof: the answer's fields held, holdMs and lost. REASON says why the hook knows that the lock was lost.
 proof() {
     uptime_ms
-    read -r start <"$state/start"
+    read -r start granted <"$state/start"
     lost=${1-}
     [ ! -s "$state/lost" ] || read -r lost <"$state/lost"
-    [ -n "$lost" ] || [ "$((now - start))" -lt "$((STILLPOINT_LEASE_S * 1000))" ] || lost="the lease of $STILLPOINT_LEASE_S s ended"
+    [ -n "$lost" ] || [ "$((now - start))" -lt "$((granted * 1000))" ] || lost="the lease of $granted s ended"
     proof='"held":true'
     if [ -n "$lost" ]; then
         one_line "$lost"
@@ -321,14 +328,17 @@ proof() {
     proof="$proof,\"holdMs\":$((now - start))"
 }
 
-# release: nothing of this instance is left.
+# release: nothing of this instance is left; what a hook undoes beyond its session, it undoes in `undone`.
 release() {
-    [ -d "$state" ] || return 0
+    [ -d "${state-}" ] || return 0
+    undone
     for file in "$state"/*.pid; do
         { read -r pid <"$file"; } 2>/dev/null && kill -KILL "$pid" 2>/dev/null
     done
     rm -rf "$state"
 }
+# shellcheck disable=SC2317 # a hook may have its own
+undone() { :; }
 
 # --- Verbs. A hook defines probe, prepare, pre_freeze, post_thaw and verify, and ends with: dispatch "$@"
 
@@ -378,11 +388,6 @@ finish() {
     if [ -s "$state/start" ]; then
         post_thaw
     else
-        idle
         echo '{"held":null}'
     fi
 }
-
-# What a hook undoes when nothing was locked; most have nothing to do.
-# shellcheck disable=SC2317 # a hook may have its own
-idle() { :; }

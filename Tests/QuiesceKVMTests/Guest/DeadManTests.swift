@@ -19,12 +19,11 @@ struct DeadManTests {
         for (name, text) in [
             ("fsfreeze", "[ \"$1\" = --version ] || echo \"$@\" >>'\(scratch("thawed"))'"),
             ("sync", "echo \"$@\" >>'\(scratch("synced"))'"),
-            // Until somebody opens the other end, which is what ``endSleep()`` does.
-            ("sleep", "case $1 in 0|0.05) exit ;; esac; exec cat '\(scratch("over"))'"),
+            // Until the test says that it is over; by the real one in between.
+            ("sleep", "case $1 in 0|0.05) exit ;; esac; until [ -e '\(scratch("over"))' ]; do /bin/sleep 0.05; done"),
         ] {
             try scratch.program(text, at: "bin/\(name)")
         }
-        #expect(mkfifo(scratch("over"), 0o600) == 0)
         environment = ["PATH": folder + ":/usr/bin:/bin"]
     }
 
@@ -50,7 +49,7 @@ struct DeadManTests {
 
     private func wait(until condition: String) throws { _ = try Shell.run("while ! \(condition); do sleep 0.05; done") }
 
-    private func endSleep() throws { _ = try Shell.run(": >'\(scratch("over"))'") }
+    private func endSleep() throws { try scratch.write("", to: "over") }
 
     private func isRunning(_ session: String) throws -> Bool {
         try Shell.run(
