@@ -220,6 +220,8 @@ for client in *.client; do
         while [ -e "$client" ]; do sleep 1; done
     } 4<>"$number.in" 5<>"$number.out" &
 done
+# Only once every pipe is held open here is nothing lost that is written into it.
+for client in *.client; do until [ -s "${client%.client}.pid" ]; do sleep 0.01; done; done
 echo "$$" >holder
 while [ -e deadline ]; do
     read -r limit <deadline
@@ -261,11 +263,12 @@ hold() {
     lease_for 600
     printf '%s\n' "$holder" >"$state/run"
     detach "$unit" sh "$state/run" "$state"
-    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-        [ ! -s "$state/holder" ] || return 0
-        sleep 0.1
+    tries=0
+    until [ -s "$state/holder" ]; do
+        tries=$((tries + 1))
+        [ "$tries" -le 200 ] || fail "$hook: the holder did not start within 10 s"
+        sleep 0.05
     done
-    fail "$hook: the holder did not start within 2 s"
 }
 
 lease_for() {
