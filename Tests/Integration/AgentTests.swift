@@ -77,7 +77,7 @@ extension Lab {
         @Test(
             "Ctrl-C ends in a thawed guest without a trace, whenever it comes",
             arguments: [
-                nil, "making the overlays", "syncing", "freezing", "registering", "verifying",
+                nil, "making the overlays", "preparing the guest", "freezing", "registering", "verifying",
             ])
         func interrupted(_ phase: String?) async throws {
             let guest = try LabGuest.current
@@ -95,7 +95,7 @@ extension Lab {
                 "snapshot", guest.name, interrupt: .init(text: "freezing", signal: .terminate))
             try expectFailure(term, 143)
             let hangup = try await guest.stillpoint(
-                "snapshot", guest.name, interrupt: .init(text: "syncing", signal: .terminalClosed))
+                "snapshot", guest.name, interrupt: .init(text: "preparing the guest", signal: .terminalClosed))
             try expectFailure(hangup, 129)
         }
 
