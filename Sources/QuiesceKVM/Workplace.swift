@@ -18,7 +18,7 @@ public struct Workplace: Sendable {
         self.uri = uri
         settings = try Settings(file: configuration)
         state = try StateFolder(stateFolder)
-        ledger = try Ledger(in: state)
+        ledger = Ledger(in: state)
     }
 
     public var journal: any Journal { ledger }

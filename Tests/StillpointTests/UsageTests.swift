@@ -103,8 +103,8 @@ struct CommandLineTests {
 
     @Test("the state folder counts before the command and after it")
     func stateFolder() throws {
-        for arguments in ["--state-dir \"$D/state\" list db01", "list db01 --state-dir \"$D/state\""] {
-            let result = try Command().shell("\"$S\" \(arguments) 2>/dev/null; ls \"$D/state\"")
+        for arguments in ["--state-dir \"$D/state\" list", "list --state-dir \"$D/state\""] {
+            let result = try Command().shell("\"$S\" \(arguments) >/dev/null 2>&1; ls \"$D/state\"")
             #expect(result.output == "stillpoint.db\n")
         }
     }

@@ -38,7 +38,7 @@ struct DomainDefinition {
     /// The `<domain>` element, and whole: XMLDocument on Linux crashes on an empty text and makes what it can of half of
     /// one.
     static func root(of xml: String) throws(Failure) -> XMLElement {
-        let text = xml.trimmingCharacters(in: .whitespacesAndNewlines)
+        let text = xml.lastIndex { !$0.isWhitespace }.map { xml[...$0].drop(while: \.isWhitespace) } ?? ""
         let document =
             text.hasPrefix("<domain") && text.hasSuffix("</domain>")
             ? try? XMLDocument(data: Data(text.utf8), options: [.nodeLoadExternalEntitiesNever]) : nil

@@ -3,27 +3,77 @@
 import GRDB
 import Glibc
 public import Quiesce
+import Synchronization
 import SystemPackage
 
 /// The journal of runs and the catalogue of snapshots: `stillpoint.db` in the state folder, one SQLite database that
 /// the `sqlite3` shell reads. What was written is on the disk when the call returns (WAL, `synchronous = FULL`).
 public struct Ledger: Sendable {
     let state: StateFolder
-    private let database: DatabaseQueue
-    private let path: String
+    private let database: Opening
 
-    /// Opens the database, and makes it on first use. Waits up to 5 s for another process that writes to it.
-    public init(in state: StateFolder) throws(Failure) {
+    /// Nothing is opened yet: a command that only looks at a guest needs no database, and one that does reaches libvirt
+    /// sooner.
+    public init(in state: StateFolder) {
         self.state = state
-        let path = state.folder.path(of: Self.file)
-        self.path = path
+        database = Opening(state.folder)
+    }
+
+    /// Cannot be cancelled: a run that is being cancelled still writes down what it leaves.
+    func write<Value: Sendable>(
+        _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws(Failure) -> Value {
+        try await uncancelled { [database] in try await database.queue().write(body) }
+    }
+
+    func read<Value: Sendable>(
+        _ body: @escaping @Sendable (Database) throws -> Value
+    ) async throws(Failure) -> Value {
+        try await uncancelled { [database] in try await database.queue().read(body) }
+    }
+
+    private func uncancelled<Value: Sendable>(
+        _ access: @escaping @Sendable () async throws -> Value
+    ) async throws(Failure) -> Value {
+        switch await Task(operation: access).result {
+        case .success(let value): return value
+        case .failure(let error as Failure): throw error
+        case .failure(let error): throw Failure(database: error, database.path)
+        }
+    }
+}
+
+/// The database, opened at its first use and made if it is not there.
+private final class Opening: Sendable {
+    private static let file = "stillpoint.db"
+
+    let path: String
+    private let folder: Folder
+    private let opened = Mutex<DatabaseQueue?>(nil)
+
+    init(_ folder: Folder) {
+        self.folder = folder
+        path = folder.path(of: Self.file)
+    }
+
+    /// Waits up to 5 s for another process that opens it or writes to it.
+    func queue() throws(Failure) -> DatabaseQueue {
+        try opened.withLock { (opened) throws(Failure) in
+            if let queue = opened { return queue }
+            let queue = try open()
+            opened = queue
+            return queue
+        }
+    }
+
+    private func open() throws(Failure) -> DatabaseQueue {
         var settings = GRDB.Configuration()
         settings.busyMode = .timeout(5)
         settings.foreignKeysEnabled = true
         settings.label = "stillpoint"
         do {
-            database = try state.folder.whileLocked {
-                try state.folder.makeFile(Self.file)
+            return try folder.whileLocked {
+                try folder.makeFile(Self.file)
                 let queue = try DatabaseQueue(path: path, configuration: settings)
                 // Not by GRDB's journalMode: that writes and syncs a table of its own at each opening, and sets NORMAL,
                 // which may lose the last commits in a power cut.
@@ -44,31 +94,6 @@ public struct Ledger: Sendable {
             throw Failure(database: error, path)
         }
     }
-
-    /// Cannot be cancelled: a run that is being cancelled still writes down what it leaves.
-    func write<Value: Sendable>(
-        _ body: @escaping @Sendable (Database) throws -> Value
-    ) async throws(Failure) -> Value {
-        try await uncancelled { [database] in try await database.write(body) }
-    }
-
-    func read<Value: Sendable>(
-        _ body: @escaping @Sendable (Database) throws -> Value
-    ) async throws(Failure) -> Value {
-        try await uncancelled { [database] in try await database.read(body) }
-    }
-
-    private func uncancelled<Value: Sendable>(
-        _ access: @escaping @Sendable () async throws -> Value
-    ) async throws(Failure) -> Value {
-        switch await Task(operation: access).result {
-        case .success(let value): return value
-        case .failure(let error as Failure): throw error
-        case .failure(let error): throw Failure(database: error, path)
-        }
-    }
-
-    private static let file = "stillpoint.db"
 }
 
 extension Failure {

@@ -6,6 +6,7 @@ import QuiesceKVM
 
 struct Commit: Verb {
     static let configuration = CommandConfiguration(
+        commandName: "commit",
         abstract: "Merge a snapshot's overlays into the images below, live, and remove it.")
 
     @ParentCommand var parent: Stillpoint

@@ -5,7 +5,9 @@ import Quiesce
 import QuiesceKVM
 
 struct Current: Verb {
-    static let configuration = CommandConfiguration(abstract: "The name of the snapshot the guest stands on.")
+    static let configuration = CommandConfiguration(
+        commandName: "current",
+        abstract: "The name of the snapshot the guest stands on.")
 
     private struct Answer: Encodable {
         var schema = "stillpoint.current/v1"

@@ -5,7 +5,9 @@ import Quiesce
 import QuiesceKVM
 
 struct Disks: Verb {
-    static let configuration = CommandConfiguration(abstract: "The guest's disks: chain, growth, filesystems.")
+    static let configuration = CommandConfiguration(
+        commandName: "disks",
+        abstract: "The guest's disks: chain, growth, filesystems.")
 
     @ParentCommand var parent: Stillpoint
     @OptionGroup var guest: DomainArgument

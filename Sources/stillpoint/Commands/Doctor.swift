@@ -6,6 +6,7 @@ import QuiesceKVM
 
 struct Doctor: Verb {
     static let configuration = CommandConfiguration(
+        commandName: "doctor",
         abstract: "Every obstacle between this guest and a consistent snapshot, each with its fix.")
 
     @ParentCommand var parent: Stillpoint

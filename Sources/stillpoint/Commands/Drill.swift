@@ -6,6 +6,7 @@ import QuiesceKVM
 
 struct Drill: RunVerb {
     static let configuration = CommandConfiguration(
+        commandName: "drill",
         abstract: "Hooks, freeze and thaw without a cut, measured: what a snapshot would reach and cost.")
     static let word = "drill"
 

@@ -6,6 +6,7 @@ import QuiesceKVM
 
 struct Freeze: Verb {
     static let configuration = CommandConfiguration(
+        commandName: "freeze",
         abstract: "Freeze by hand, for a storage snapshot of your own; ends by itself.")
 
     @ParentCommand var parent: Stillpoint

@@ -5,7 +5,9 @@ import Quiesce
 import QuiesceKVM
 
 struct Jobs: Verb {
-    static let configuration = CommandConfiguration(abstract: "Block jobs on the guest's disks.")
+    static let configuration = CommandConfiguration(
+        commandName: "jobs",
+        abstract: "Block jobs on the guest's disks.")
 
     @ParentCommand var parent: Stillpoint
     @OptionGroup var guest: DomainArgument

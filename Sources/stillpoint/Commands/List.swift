@@ -6,6 +6,7 @@ import QuiesceKVM
 
 struct List: Verb {
     static let configuration = CommandConfiguration(
+        commandName: "list",
         abstract: "Snapshots, ours and those virsh made, as they stand now.")
 
     @ParentCommand var parent: Stillpoint

@@ -6,6 +6,7 @@ import QuiesceKVM
 
 struct Plan: Verb {
     static let configuration = CommandConfiguration(
+        commandName: "plan",
         abstract: "What snapshot would do, and all that speaks against it; changes nothing.")
 
     @ParentCommand var parent: Stillpoint

@@ -5,7 +5,9 @@ import Quiesce
 import QuiesceKVM
 
 struct Show: Verb {
-    static let configuration = CommandConfiguration(abstract: "The report of one snapshot, from its manifest.")
+    static let configuration = CommandConfiguration(
+        commandName: "show",
+        abstract: "The report of one snapshot, from its manifest.")
 
     @ParentCommand var parent: Stillpoint
     @Argument(help: "Name, id or UUID.") var domain: String

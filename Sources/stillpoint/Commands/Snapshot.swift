@@ -6,6 +6,7 @@ import QuiesceKVM
 
 struct Snapshot: RunVerb {
     static let configuration = CommandConfiguration(
+        commandName: "snapshot",
         abstract: "Freeze, cut all chosen disks at one moment, thaw, verify.")
     static let word = "snapshot"
 

@@ -5,7 +5,9 @@ import Quiesce
 import QuiesceKVM
 
 struct Status: Verb {
-    static let configuration = CommandConfiguration(abstract: "Where the guest stands: agent, freeze, runs, jobs.")
+    static let configuration = CommandConfiguration(
+        commandName: "status",
+        abstract: "Where the guest stands: agent, freeze, runs, jobs.")
 
     @ParentCommand var parent: Stillpoint
     @OptionGroup var guest: DomainArgument

@@ -5,7 +5,9 @@ import Quiesce
 import QuiesceKVM
 
 struct Thaw: Verb {
-    static let configuration = CommandConfiguration(abstract: "Thaw what we froze; never waits for a lock.")
+    static let configuration = CommandConfiguration(
+        commandName: "thaw",
+        abstract: "Thaw what we froze; never waits for a lock.")
 
     @ParentCommand var parent: Stillpoint
     @OptionGroup var guest: DomainArgument

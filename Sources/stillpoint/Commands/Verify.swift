@@ -6,6 +6,7 @@ import QuiesceKVM
 
 struct Verify: Verb {
     static let configuration = CommandConfiguration(
+        commandName: "verify",
         abstract: "Hold a snapshot against QEMU, libvirt and its own images.")
 
     @ParentCommand var parent: Stillpoint

@@ -14,7 +14,7 @@ struct JournalTests {
 
     init() throws { scratch = try ScratchFolder() }
 
-    private func ledger() throws -> Ledger { try Ledger(in: StateFolder(scratch("state"))) }
+    private func ledger() throws -> Ledger { Ledger(in: try StateFolder(scratch("state"))) }
 
     @Test("a run that was opened and not closed is unfinished, with its steps")
     func unfinished() async throws {
@@ -60,7 +60,7 @@ struct JournalTests {
     func killed() async throws {
         let place = scratch("state")
         await #expect(processExitsWith: .signal(SIGKILL)) { [place = place as String] in
-            let ledger = try Ledger(in: StateFolder(place))
+            let ledger = Ledger(in: try StateFolder(place))
             let run = try #require(RunID("0123456789abcdef0123456789abcdef"))
             try await ledger.open(run, for: .db01, named: "nightly", at: .cut)
             try await ledger.record(.windowClosed(cut: true, thawed: true), of: run, at: .cut)
@@ -115,7 +115,7 @@ struct JournalTests {
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for _ in 0..<8 {
                     group.addTask {
-                        let ledger = try Ledger(in: StateFolder(place))
+                        let ledger = Ledger(in: try StateFolder(place))
                         try await ledger.open(.random(), for: .db01, named: "nightly", at: .cut)
                     }
                 }
@@ -135,10 +135,10 @@ struct JournalTests {
     }
 
     @Test("a file that is no database is named, with what to do")
-    func damaged() throws {
+    func damaged() async throws {
         let state = try StateFolder(scratch("state"))
         try scratch.write(String(repeating: "not a database ", count: 100), to: "state/stillpoint.db")
-        let failure = #expect(throws: Failure.self) { try Ledger(in: state) }
+        let failure = await #expect(throws: Failure.self) { try await Ledger(in: state).unfinished() }
         #expect(failure?.status == .internalError)
         #expect(failure?.message == "\(scratch("state/stillpoint.db")): file is not a database")
         #expect(failure?.hint?.hasPrefix("mv ") == true)
@@ -148,14 +148,16 @@ struct JournalTests {
     func newer() async throws {
         let ledger = try ledger()
         try await ledger.write { try $0.execute(sql: "INSERT INTO grdb_migrations VALUES ('1000')") }
-        let failure = #expect(throws: Failure.self) { try self.ledger() }
+        let failure = await #expect(throws: Failure.self) { try await self.ledger().unfinished() }
         #expect(failure?.status == .configuration)
     }
 
     @Test("a full disk is an error that says so", .enabled(if: canMount))
     func full() async throws {
         try await onTinyFilesystem { place in
-            let failure = #expect(throws: Failure.self) { try Ledger(in: StateFolder(place)) }
+            let failure = await #expect(throws: Failure.self) {
+                try await Ledger(in: StateFolder(place)).unfinished()
+            }
             #expect(failure?.status == .internalError)
             #expect(failure?.hint == "make room there and try again")
         }
