@@ -97,6 +97,16 @@ final class Folder: Sendable {
         return names
     }
 
+    /// The whole of a file; nil if there is none.
+    func contents(of name: String) throws(Errno) -> [UInt8]? {
+        do throws(Errno) {
+            let file = try open(name, O_RDONLY)
+            return try file.read(Int(clamping: file.status().size))
+        } catch .noSuchFileOrDirectory {
+            return nil
+        }
+    }
+
     /// Writes a file so that after a crash there is all of it or what was there before: a new file, synced, renamed
     /// over the old one, and the folder synced.
     func write(_ bytes: [UInt8], as name: String, mode: mode_t = 0o600) throws(Errno) {

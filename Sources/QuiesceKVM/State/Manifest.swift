@@ -5,8 +5,9 @@ import JSON
 import Quiesce
 import SystemPackage
 
-/// A run's papers, as files: `manifest.json`, the guest's `domain.xml` and what hooks gave (`postgresql-15-main-backup_label`), in `runs/<run>/` of the state folder and in
-/// `.stillpoint/<run>/` beside the overlays, so that either place alone tells what the images are.
+/// A run's papers, as files: `manifest.json`, the guest's `domain.xml`, what hooks gave (`postgresql-15-main-backup_label`)
+/// and the digests of them all, in `runs/<run>/` of the state folder and in `.stillpoint/<run>/` beside the overlays, so
+/// that either place alone tells what the images are.
 struct Manifest {
     private let report: RunReport
     private let files: [(name: String, bytes: [UInt8])]
@@ -15,9 +16,9 @@ struct Manifest {
         self.report = report
         do {
             let text = try JSONValue(encoding: report).text(.pretty) + "\n"
-            files =
-                artifacts.map { ($0.name, $0.bytes) }
-                + [("domain.xml", Array(definition.utf8)), (Self.file, Array(text.utf8))]
+            let manifest = (name: Self.file, bytes: Array(text.utf8))
+            let others = artifacts.map { (name: $0.name, bytes: $0.bytes) } + [("domain.xml", Array(definition.utf8))]
+            files = others + [(DigestList.file, DigestList(of: others + [manifest]).bytes), manifest]
         } catch {
             throw Failure(.internalError, "the manifest of run \(report.run) cannot be written: \(error)")
         }
@@ -42,10 +43,18 @@ struct Manifest {
     /// The state folder's copy; a missing or damaged one is an error, never an empty report.
     static func report(of run: RunID, in state: StateFolder) throws(Failure) -> RunReport {
         let what = "cannot read the manifest of run \(run)"
-        let bytes = try explaining(what, else: .internalError) { () throws(Errno) -> [UInt8] in
-            guard let folder = try state.folder.folder(runs)?.folder(run.description) else { return [] }
-            let file = try folder.open(file, 0)
-            return try file.read(Int(clamping: file.status().size))
+        let (bytes, damaged) = try explaining(what, else: .internalError) { () throws(Errno) -> ([UInt8], String?) in
+            guard let folder = try state.folder.folder(runs)?.folder(run.description),
+                let bytes = try folder.contents(of: file)
+            else { return ([], nil) }
+            guard let digests = try folder.contents(of: DigestList.file).flatMap(DigestList.init), digests.covers(file)
+            else { return (bytes, DigestList.file) }
+            return (bytes, try digests.firstDifference(in: folder))
+        }
+        if let damaged {
+            throw Failure(
+                .internalError, "\(what): \(damaged) in \(state.path)/\(runs)/\(run) is not as it was written",
+                hint: "another copy lies beside the overlays, in \(beside)/\(run)")
         }
         if bytes.isEmpty { throw Failure(.noSuchThing, "\(what): it is not in \(state.path)") }
         do { return try JSONValue(parsing: bytes, limits: .ofOurOwn).decode(RunReport.self) } catch {

@@ -15,7 +15,7 @@ struct CatalogueTests {
 
     init() throws {
         scratch = try ScratchFolder()
-        ledger = try Ledger(in: StateFolder(scratch("state")))
+        ledger = Ledger(in: try StateFolder(scratch("state")))
         _ = try scratch.makeFolder("one")
         _ = try scratch.makeFolder("two")
     }
@@ -127,11 +127,28 @@ struct CatalogueTests {
         #expect(unmarked?.status == .noSuchThing)
     }
 
-    @Test("a damaged manifest is an error, not an empty report")
-    func damaged() async throws {
-        try await ledger.add(.example(run, overlays: [scratch("one/x")]), definition: "", artifacts: [])
-        try scratch.write("{\"schema\":", to: "state/runs/\(run)/manifest.json")
+    @Test(
+        "papers that are not as they were written are an error that names the file, not an empty report",
+        arguments: ["manifest.json", "domain.xml", "SHA256SUMS"], [nil, "", "{\"schema\":"])
+    func damaged(file: String, text: String?) async throws {
+        try await ledger.add(.example(run, overlays: [scratch("one/x")]), definition: "<domain/>", artifacts: [])
+        let path = "state/runs/\(run)/\(file)"
+        try FileManager.default.removeItem(atPath: scratch(path))
+        if let text { try scratch.write(text, to: path) }
         let failure = await #expect(throws: Failure.self) { try await ledger.manifest(of: run) }
-        #expect(failure?.status == .internalError)
+        let isMissing = file == "manifest.json" && text == nil
+        #expect(failure?.status == (isMissing ? .noSuchThing : .internalError))
+        #expect(failure?.message.contains(isMissing ? "it is not in" : ": \(file) in ") == true)
+    }
+
+    @Test("sha256sum finds the papers as they were written, in both places")
+    func digests() async throws {
+        try await ledger.add(
+            .example(run, overlays: [scratch("one/x")]), definition: "<domain>ü</domain>", artifacts: [])
+        for folder in ["state/runs/\(run)", "one/.stillpoint/\(run)"] {
+            let check = try Shell.run(#"cd "$1" && sha256sum --check --strict SHA256SUMS"#, [scratch(folder)])
+            #expect(check.status == 0)
+            #expect(check.output == "domain.xml: OK\nmanifest.json: OK\n")
+        }
     }
 }
