@@ -14,6 +14,8 @@ struct Qcow2Header: Sendable, Hashable {
     var hasDataFile: Bool
     /// As it stands in the image; may be relative to the image's own folder, or `json:…`.
     var backing: String?
+    /// Nil where the image leaves QEMU to guess.
+    var backingFormat: String?
 
     enum Problem: Error, Hashable {
         case unreadable(Errno)
@@ -33,10 +35,10 @@ struct Qcow2Header: Sendable, Hashable {
             let clusterBits = bytes.word(at: 20), let size = bytes.long(at: 24),
             (9...21).contains(clusterBits), let virtualSize = Int64(exactly: size)
         else { throw .damaged }
-        var features: UInt64 = 0
+        var (features, end) = (UInt64(0), UInt32(72))
         if version >= 3 {
-            guard let incompatible = bytes.long(at: 72) else { throw .damaged }
-            features = incompatible
+            guard let incompatible = bytes.long(at: 72), let length = bytes.word(at: 100) else { throw .damaged }
+            (features, end) = (incompatible, length)
         }
         virtualSizeBytes = virtualSize
         clusterSizeBytes = 1 << Int64(clusterBits)
@@ -49,7 +51,24 @@ struct Qcow2Header: Sendable, Hashable {
             do throws(Errno) { name = try file.read(Int(length), at: Int(place)) } catch { throw .unreadable(error) }
             guard name.count == Int(length), let text = String(validating: name, as: UTF8.self) else { throw .damaged }
             backing = text
+            do throws(Errno) { backingFormat = try Self.backingFormat(in: file, from: Int(end)) } catch {
+                throw .unreadable(error)
+            }
         }
+    }
+
+    /// From the header's extensions: type, length, data padded to 8 bytes; type 0 ends them.
+    private static func backingFormat(in file: OpenFile, from start: Int) throws(Errno) -> String? {
+        let area = try file.read(1 << 12, at: start)
+        let bytes = BigEndian(area)
+        var at = 0
+        while let type = bytes.word(at: at), let length = bytes.word(at: at + 4), type != 0 {
+            if type == 0xE279_2ACA {
+                return String(validating: area.dropFirst(at + 8).prefix(Int(length)), as: UTF8.self)
+            }
+            at += 8 + (Int(length) + 7) & ~7
+        }
+        return nil
     }
 
     /// The header of a file that has to be a qcow2 image.

@@ -10,10 +10,10 @@ final class DiskFile: ByteSource {
     private static let seekData: CInt = 3
     private static let seekHole: CInt = 4
 
-    /// - Parameter followsLinks: a path inside a folder of our own is no link, or something is wrong.
-    init(path: String, followsLinks: Bool = false) throws(ReadFailure) {
+    /// - Parameter path: inside a folder of our own, where it is no link, or something is wrong.
+    init(path: String) throws(ReadFailure) {
         // Non-blocking matters for a pipe alone, which then is refused at once.
-        descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | (followsLinks ? 0 : O_NOFOLLOW))
+        descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW)
         guard descriptor >= 0 else { throw .last("open", path) }
         // Not fstat: it says 0 for a block device.
         let end = lseek(descriptor, 0, SEEK_END)

@@ -24,6 +24,7 @@ struct HeaderTests {
             let theirs = try await store.header(of: ImageLayer(path: image, format: "qcow2"))
             let ours = try Qcow2Header(at: image)
             #expect(ours.backing == theirs.backingPath)
+            #expect(ours.backingFormat == "raw")
             #expect(ours.virtualSizeBytes == theirs.virtualSizeBytes)
             #expect(ours.clusterSizeBytes == theirs.clusterSizeBytes)
             #expect(ours.hasExtendedL2 == theirs.hasExtendedL2)

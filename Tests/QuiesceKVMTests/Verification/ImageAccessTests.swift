@@ -87,14 +87,16 @@ struct ImageAccessTests {
             #expect(findings.map(\.place) == ["vda", "vdb", "vdc", "vdd"])
             #expect(findings.allSatisfy { $0.result == .notChecked })
             #expect(findings[0].detail.contains("keeps its data in another file"))
-            #expect(findings[1].detail.contains("is not a qcow2 image"))
+            #expect(findings[1].detail.contains("is not a sound qcow2 image"))
             #expect(findings[2].detail == "images of format vmdk are not read here")
             #expect(findings[3].detail.contains("No such file"))
         }
     }
 
     @Test("headers cut short or full of noise never trap")
-    func hostileHeaders() {
+    func hostileHeaders() throws {
+        let scratch = try ScratchFolder()
+        let folder = try Folder(scratch.path)
         var random = Seeded(4)
         for _ in 0..<500 {
             var bytes = (0..<512).map { _ in UInt8.random(in: 0...255, using: &random) }
@@ -102,7 +104,9 @@ struct ImageAccessTests {
                 0..<8, with: [0x51, 0x46, 0x49, 0xFB, 0, 0, 0, UInt8.random(in: 2...3, using: &random)])
             if Bool.random(using: &random) { bytes.replaceSubrange(8..<14, with: [0, 0, 0, 0, 0, 0]) }
             if Bool.random(using: &random) { bytes.replaceSubrange(100..<104, with: [0, 0, 0, 104]) }
-            _ = BackingReference(Block(bytes.prefix(Int.random(in: 0...512, using: &random))))
+            let file = try folder.open("disk", O_RDWR | O_CREAT | O_TRUNC, mode: 0o600)
+            try file.write(Array(bytes.prefix(Int.random(in: 0...512, using: &random))))
+            _ = try? Qcow2Header(of: file)
         }
     }
 
