@@ -21,7 +21,7 @@ struct TakenBackTests {
         let report = try await world.run()
         #expect(report.exit == Quiesce.ExitStatus.requiredLevelMissed.rawValue)
         #expect(report.verdict.consistency == .none)
-        #expect(report.verdict.reasons.contains { $0.contains("1 filesystems frozen of 2 expected") })
+        #expect(report.verdict.reasons.contains { $0.contains("1 filesystem frozen of 2 expected") })
         #expect(report.members.first?.snapshot == nil)
         #expect(world.log.heard.suffix(6) == [.merging, .merge, .removing, .remove, .unregister, .journalClosed])
         #expect(
@@ -55,6 +55,29 @@ struct TakenBackTests {
         #expect(report.error?.message == report.verdict.reasons.last)
         #expect(Set<Heard>([.remove, .discard, .unregister]).isDisjoint(with: world.log.heard))
         #expect(world.host.overlays.count == 2 && world.host.harm.isEmpty)
+    }
+
+    @Test("a merge that stops half-way is told disk by disk, and what merged is no part of the snapshot any more")
+    func mergeStops() async throws {
+        var world = try missing()
+        world.hypervisor.mergeStopsAfter = 1
+        let report = try await world.run()
+        #expect(report.members.first?.snapshot?.disks.map(\.target.description) == ["vdb"])
+        #expect(report.verdict.consistency == .none)
+        #expect(report.error?.message.contains("vda merged back, vdb on the overlay still: job cancelled") == true)
+        #expect(world.journal.manifests.first?.members.first?.snapshot?.disks.count == 1)
+        #expect(world.log.details(of: .journalClosed) == ["failed"])
+        #expect(world.log.count(.remove) == 0 && world.host.harm.isEmpty)
+    }
+
+    @Test("where the disks cannot be looked at after a failed merge, none is taken for merged")
+    func mergeStopsUnseen() async throws {
+        var world = try missing()
+        world.hypervisor.mergeStopsAfter = 1
+        world.log.cue(.merge) { [log = world.log] in log.refuse(.disks, Failure(.unreachable, "gone")) }
+        let report = try await world.run()
+        #expect(report.members.first?.snapshot?.disks.count == 2)
+        #expect(report.error?.message.contains("could not be undone") == true)
     }
 
     @Test("a snapshot that could not be taken back is not closed as undone")

@@ -28,7 +28,9 @@ extension SnapshotRun {
             try await ports.hypervisor.merge(merges, options: MergeOptions()) { [tell] in tell(.merging($0)) }
         } catch {
             record.add(.undo, .failed, from: start, to: ports.time.now, error.message)
-            record.end(because: "\(failure.message); it could not be undone and stays: \(error.message)")
+            record.undone = await merged()
+            record.end(because: "\(failure.message); \(whatStays(record.undone)): \(error.message)")
+            if !record.undone.isEmpty { record.verdict.consistency = .none }
             await keepAnyway(&record)
             return .failed
         }
@@ -48,6 +50,25 @@ extension SnapshotRun {
             record.end(because: "\(failure.message); merged back, but not all was removed: \(error.message)")
             return .failed
         }
+    }
+
+    /// The disks that are back on their base; none where that is not certain.
+    private func merged() async -> Set<DiskTarget> {
+        guard let disks = try? await ports.hypervisor.disks(), disks.allSatisfy({ $0.disagreement == nil }) else {
+            return []
+        }
+        let active = Dictionary(
+            disks.map { ($0.target, $0.activeImage?.path) }, uniquingKeysWith: { first, _ in first })
+        return Set(plan.disks.filter { active[$0.target] == $0.base.path }.map(\.target))
+    }
+
+    private func whatStays(_ undone: Set<DiskTarget>) -> String {
+        if undone.isEmpty { return "it could not be undone and stays" }
+        func names(_ targets: some Sequence<DiskTarget>) -> String {
+            targets.sorted().map(\.description).joined(separator: " ")
+        }
+        let left = Set(plan.disks.map(\.target)).subtracting(undone)
+        return "only a part was undone: \(names(undone)) merged back, \(names(left)) on the overlay still"
     }
 
     private func keepAnyway(_ record: inout RunRecord) async {

@@ -26,6 +26,8 @@ struct RunRecord {
     var failure: Failure?
     /// The disks run on the overlays.
     var isCut = false
+    /// Disks of a cut that went back to their base; the frozen image is written to again.
+    var undone: Set<DiskTarget> = []
     /// The journal has an entry to close.
     var isOpen = false
     /// libvirt's snapshot of that name is ours.
@@ -81,7 +83,7 @@ struct RunRecord {
     var artifacts: [HookReply.Artifact] { hooks.entries.flatMap(\.artifacts) }
 
     var disks: [MemberReport.Disk] {
-        plan.disks.map { disk in
+        plan.disks.filter { !undone.contains($0.target) }.map { disk in
             MemberReport.Disk(
                 target: disk.target, frozenImage: disk.base.path, chain: disk.chain, overlay: disk.overlay,
                 format: disk.base.format, virtualSizeBytes: disk.virtualSizeBytes)

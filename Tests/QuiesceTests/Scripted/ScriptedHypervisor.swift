@@ -19,6 +19,8 @@ struct ScriptedHypervisor: Hypervisor {
     let host: Host
     let facts: GuestFacts
     var cutting = Cut.works
+    /// How many disks a merge switches back before it fails; nil for one that works.
+    var mergeStopsAfter: Int?
     var cutTakes = Duration.milliseconds(40)
     /// What a look at the disks shows instead of the truth.
     var seeing: @Sendable ([DiskFacts]) -> [DiskFacts] = { $0 }
@@ -79,6 +81,7 @@ struct ScriptedHypervisor: Hypervisor {
         async throws(Failure)
     {
         try log.answer(.merge, disks.map { "\($0.top) into \($0.base)" }.joined(separator: ", "))
-        host.merge(disks)
+        host.merge(Array(disks.prefix(mergeStopsAfter ?? disks.count)))
+        if mergeStopsAfter != nil { throw Failure(.internalError, "job cancelled") }
     }
 }
