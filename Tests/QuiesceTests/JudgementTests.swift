@@ -38,12 +38,12 @@ struct JudgementTests {
     @Test(
         "any quarrel of the three counts is crash, with each quarrel named",
         arguments: [
-            (1, 1, ["1 filesystems frozen of 2 expected"]),
+            (1, 1, ["1 filesystem frozen of 2 expected"]),
             (3, 3, ["3 filesystems frozen, but 2 expected"]),
             (2, 1, ["only 1 thawed"]),
             (2, 0, ["only 0 thawed"]),
             (2, 3, ["3 thawed: another's freeze"]),
-            (1, 2, ["1 filesystems frozen of 2 expected", "2 thawed: another's freeze"]),
+            (1, 2, ["1 filesystem frozen of 2 expected", "2 thawed: another's freeze"]),
             (0, 0, ["0 filesystems frozen of 2 expected"]),
             (-1, 2, ["-1 filesystems frozen of 2 expected", "2 thawed"]),
         ])

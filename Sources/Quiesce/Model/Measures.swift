@@ -30,6 +30,11 @@ extension Int64 {
     }
 }
 
+extension Int {
+    /// `1 disk`, `2 disks`
+    func of(_ thing: String) -> String { "\(self) \(thing)\(self == 1 ? "" : "s")" }
+}
+
 extension Duration {
     /// Whole milliseconds, rounded down; saturates.
     public var inMilliseconds: Int64 {

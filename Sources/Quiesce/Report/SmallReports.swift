@@ -48,7 +48,7 @@ extension CommitPlan {
 extension FreezeReport {
     public func text(_ ink: Ink = .plain) -> String {
         """
-        \(ink.bold("\(domain.name)   \(frozen) filesystems frozen*, until \(until.local) at the latest"))
+        \(ink.bold("\(domain.name)   \(frozen.of("filesystem")) frozen*, until \(until.local) at the latest"))
           thaw before:   stillpoint thaw \(domain.name)
           * as reported by the guest
 
@@ -65,7 +65,7 @@ extension ThawReport {
             case false?: ": the freeze did not hold until now"
             case nil: ""
             }
-        return "\(domain.name)   \(thawed) filesystems thawed, as reported by the guest\(verdict)\n"
+        return "\(domain.name)   \(thawed.of("filesystem")) thawed, as reported by the guest\(verdict)\n"
     }
 }
 

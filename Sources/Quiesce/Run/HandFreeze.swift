@@ -57,7 +57,7 @@ public struct HandFreeze: Sendable {
         }
         guard let frozen, frozen == mountpoints.count, interruption.status == nil else {
             throw await undo(
-                run, because: cause ?? "\(frozen ?? 0) filesystems frozen of \(mountpoints.count) expected")
+                run, because: cause ?? "\((frozen ?? 0).of("filesystem")) frozen of \(mountpoints.count) expected")
         }
         return FreezeReport(domain: guest, mountpoints: mountpoints, frozen: frozen, until: until)
     }

@@ -46,21 +46,22 @@ struct Judgement {
             return
         }
         if frozen < expected {
-            verdict.lower(to: .crash, because: "\(frozen) filesystems frozen of \(expected) expected")
+            verdict.lower(to: .crash, because: "\(frozen.of("filesystem")) frozen of \(expected) expected")
         } else if frozen > expected {
             verdict.lower(
                 to: .crash,
-                because: "\(frozen) filesystems frozen, but \(expected) expected: the plan does not fit the guest")
+                because: "\(frozen.of("filesystem")) frozen, but \(expected) expected: the plan does not fit the guest")
         }
         if thawed < frozen {
             verdict.lower(
                 to: .crash,
                 because:
-                    "\(frozen) filesystems frozen, only \(thawed) thawed: something thawed the rest inside the window")
+                    "\(frozen.of("filesystem")) frozen, only \(thawed) thawed: something thawed the rest inside the window"
+            )
         } else if thawed > frozen {
             verdict.lower(
                 to: .crash,
-                because: "\(frozen) filesystems frozen, but \(thawed) thawed: another's freeze was undone too")
+                because: "\(frozen.of("filesystem")) frozen, but \(thawed) thawed: another's freeze was undone too")
         }
     }
 

@@ -15,12 +15,12 @@ extension SnapshotRun {
         if plan.freezes {
             record.add(
                 .freeze, window.freezeFailure == nil ? .ok : .failed, from: window.opened, to: frozen,
-                window.freezeFailure?.cause ?? "\(plan.frozen.count) filesystems")
+                window.freezeFailure?.cause ?? plan.frozen.count.of("filesystem"))
         }
         switch window.cut {
         case .notSent: record.add(.cut, .skipped, from: frozen, to: frozen)
         case .done:
-            record.add(.cut, .ok, from: frozen, to: window.cutDone ?? window.closed, "\(plan.disks.count) disks")
+            record.add(.cut, .ok, from: frozen, to: window.cutDone ?? window.closed, plan.disks.count.of("disk"))
         case .failed(let failure):
             record.add(.cut, .failed, from: frozen, to: window.cutDone ?? window.closed, failure.message)
         }

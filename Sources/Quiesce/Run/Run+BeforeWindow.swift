@@ -21,7 +21,7 @@ extension SnapshotRun {
             record.add(.stage, .failed, from: start, to: ports.time.now, error.message)
             throw error
         }
-        record.add(.stage, .ok, from: start, to: ports.time.now, "\(plan.disks.count) overlays")
+        record.add(.stage, .ok, from: start, to: ports.time.now, plan.disks.count.of("overlay"))
         try interruption.check()
     }
 

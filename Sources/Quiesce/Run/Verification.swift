@@ -43,7 +43,7 @@ public struct Verification: Sendable {
                 }
                 try await images.check(planned)
             }
-            return .right("\(plan.disks.count) disks, QEMU and both definitions agree")
+            return .right("\(plan.disks.count.of("disk")), QEMU and both definitions agree")
         } catch {
             return .wrong(error.message)
         }
@@ -68,7 +68,7 @@ public struct Verification: Sendable {
                         .failed, "\(disk.target)'s chain no longer holds \(disk.overlay) on \(disk.frozenImage)")
                 }
             }
-            return Check(.ok, "\(disks.count) disks, QEMU and both definitions agree")
+            return Check(.ok, "\(disks.count.of("disk")), QEMU and both definitions agree")
         } catch {
             return Check(.failed, error.message)
         }
