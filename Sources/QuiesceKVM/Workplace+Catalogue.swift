@@ -72,7 +72,7 @@ extension Workplace {
         let facts = try await guest.hypervisor.observe(alsoFolders: [], probing: [])
         let unfinished = try await ledger.unfinished(of: guest.identity)
         return StatusReport(
-            facts, busy: try guest.holder(), unfinished: unfinished,
+            facts, busy: try await guest.holder(), unfinished: unfinished,
             current: try? await entry(of: guest.identity, nil).name, jobs: try await guest.jobs())
     }
 }
@@ -84,9 +84,11 @@ extension OpenGuest {
         }
     }
 
-    /// Who holds the guest's lock.
-    func holder() throws(Failure) -> String? {
-        try GuestLock.holder(of: identity, in: lockFolder)
+    /// Who holds the guest's lock, or says in its metadata that it is theirs.
+    func holder() async throws(Failure) -> String? {
+        if let holder = try GuestLock.holder(of: identity, in: lockFolder) { return holder }
+        guard let owner = try await guest.owner(), !owner.isOver else { return nil }
+        return owner.description
     }
 
     public func jobs() async throws(Failure) -> [StatusReport.Job] {

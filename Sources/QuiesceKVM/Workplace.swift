@@ -57,13 +57,28 @@ public struct OpenGuest: Sendable {
         hypervisor = LibvirtHypervisor(guest: guest, agent: observer, version: Workplace.version)
     }
 
-    /// The right to change this guest. `status`, `thaw` and what only reads does without.
-    public func lock(
-        for command: String, waiting wait: Duration, interruption: Interruption
-    ) async throws(Failure) -> GuestLock {
-        try await GuestLock(
-            of: identity, in: lockFolder, for: command, waiting: wait, time: workplace.time,
-            interruption: interruption)
+    /// Does `body` with the right to change this guest: its lock on this host, and for all others a record in its
+    /// metadata. `status`, `thaw` and what only reads does without.
+    public func held<Value>(
+        for command: String, by run: RunID, waiting wait: Duration, interruption: Interruption,
+        _ body: (GuestLock) async throws(Failure) -> Value
+    ) async throws(Failure) -> Value {
+        let time = workplace.time
+        let begin = time.now
+        let lock = try await GuestLock(
+            of: identity, in: lockFolder, for: command, waiting: wait, time: time, interruption: interruption)
+        defer { lock.release() }
+        let record = OwnerRecord(run, command, at: time.wall)
+        let left = max(.zero, wait - begin.duration(to: time.now))
+        try await guest.claim(record, waiting: left, time: time, interruption: interruption)
+        do throws(Failure) {
+            let value = try await body(lock)
+            await guest.disclaim(record)
+            return value
+        } catch {
+            await guest.disclaim(record)
+            throw error
+        }
     }
 
     var lockFolder: String { GuestLock.folder(of: identity.uri, state: workplace.state) }

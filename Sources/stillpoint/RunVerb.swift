@@ -27,26 +27,29 @@ extension RunVerb {
         let (begin, startedAt) = (workplace.time.now, workplace.time.wall)
         let open = try await workplace.guest(guest.reference)
         var request = try options.complete(wanted, for: open.identity, in: workplace)
-        let lock =
-            dryRun
-            ? nil : try await open.lock(for: Self.word, waiting: wait?.duration ?? .zero, interruption: interruption)
-        defer { lock?.release() }
-        let plan = try await open.plan(&request)
         let progress = Progress(open.identity.name, quiet: general.quiet)
-        for remark in options.remarks(plan, request) { progress.note(remark) }
         if dryRun {
+            let plan = try await open.plan(&request)
+            for remark in options.remarks(plan, request) { progress.note(remark) }
             try output.result(PlanReport(plan, schema: "stillpoint.plan/v1")) { plan.text($0) }
             return plan.foreseen
         }
-        if let failure = plan.findings.refusal?.failure { throw failure }
         let run = RunID.random()
-        let stream = output == .jsonStream ? EventStream(run, since: begin) : nil
-        let report = await SnapshotRun(
-            run, of: plan, for: request, through: try open.ports(for: run, holding: lock), interruption: interruption
-        ) { event in
-            progress.hear(event)
-            stream?.hear(event, at: workplace.time.now)
-        }.execute(since: begin, startedAt: startedAt)
+        let report = try await open.held(
+            for: Self.word, by: run, waiting: wait?.duration ?? .zero, interruption: interruption
+        ) { lock throws(Failure) in
+            let plan = try await open.plan(&request)
+            for remark in options.remarks(plan, request) { progress.note(remark) }
+            if let failure = plan.findings.refusal?.failure { throw failure }
+            let stream = output == .jsonStream ? EventStream(run, since: begin) : nil
+            return await SnapshotRun(
+                run, of: plan, for: request, through: try open.ports(for: run, holding: lock),
+                interruption: interruption
+            ) { event in
+                progress.hear(event)
+                stream?.hear(event, at: workplace.time.now)
+            }.execute(since: begin, startedAt: startedAt)
+        }
         progress.clear()
         if output == .env {
             Terminal.write(report.environment)

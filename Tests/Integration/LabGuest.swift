@@ -126,6 +126,7 @@ struct LabGuest: Sendable {
             found.append("file \(folder)/\(file)")
         }
         found += try await Virsh.snapshots(of: name).map { "snapshot \($0) in libvirt" }
+        if try await Virsh.run("dumpxml", name).contains("stillpoint.dev/owner") { found.append("an owner record") }
         found += Processes.naming(folder).filter { !$0.contains("qemu-system") }.map { "process \($0)" }
         found += Processes.naming(stillpoint.state).map { "process \($0)" }
         do {

@@ -48,8 +48,9 @@ public struct CommitRun: Sendable {
         return try CommitPlan(facts, snapshots, request)
     }
 
-    public func execute(_ plan: CommitPlan, _ request: Request) async throws(Failure) -> CommitReport {
-        let run = RunID.random()
+    public func execute(
+        _ plan: CommitPlan, _ request: Request, as run: RunID = .random()
+    ) async throws(Failure) -> CommitReport {
         let begin = time.now
         let startedAt = time.wall
         try await journal.open(run, for: guest, named: plan.title, at: startedAt)

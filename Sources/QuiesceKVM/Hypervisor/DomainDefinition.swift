@@ -37,12 +37,12 @@ struct DomainDefinition {
 
     /// The `<domain>` element, and whole: XMLDocument on Linux crashes on an empty text and makes what it can of half of
     /// one.
-    static func root(of xml: String) throws(Failure) -> XMLElement {
+    static func root(of xml: String, _ name: String = "domain") throws(Failure) -> XMLElement {
         let text = xml.lastIndex { !$0.isWhitespace }.map { xml[...$0].drop(while: \.isWhitespace) } ?? ""
         let document =
-            text.hasPrefix("<domain") && text.hasSuffix("</domain>")
+            text.hasPrefix("<\(name)") && (text.hasSuffix("</\(name)>") || text.hasSuffix("/>"))
             ? try? XMLDocument(data: Data(text.utf8), options: [.nodeLoadExternalEntitiesNever]) : nil
-        guard let root = document?.rootElement(), root.name == "domain" else {
+        guard let root = document?.rootElement(), root.name == name else {
             throw Failure(.internalError, "libvirt's definition of the domain is not whole, readable XML")
         }
         return root

@@ -11,6 +11,13 @@ struct LibvirtGuest: Sendable {
     let uri: String
     private let lane: BlockingLane
 
+    init(_ connection: Connection, _ domain: Domain, uri: String, on lane: BlockingLane) {
+        self.connection = connection
+        self.domain = domain
+        self.uri = uri
+        self.lane = lane
+    }
+
     /// - Parameter reference: a name, id or UUID, as virsh takes it.
     static func open(_ uri: String, _ reference: String, lane label: String) async throws(Failure) -> LibvirtGuest {
         let lane = BlockingLane(label: label)
@@ -24,7 +31,7 @@ struct LibvirtGuest: Sendable {
             }
         }
         let (connection, domain) = try opened.get()
-        return LibvirtGuest(connection: connection, domain: domain, uri: uri, lane: lane)
+        return LibvirtGuest(connection, domain, uri: uri, on: lane)
     }
 
     /// A connection, and so a socket and a daemon worker, of its own.

@@ -50,7 +50,7 @@ enum SnapshotXML {
         return list
     }
 
-    private static func element(_ name: String, _ attributes: KeyValuePairs<String, String>) -> XMLElement {
+    static func element(_ name: String, _ attributes: KeyValuePairs<String, String>) -> XMLElement {
         let element = XMLElement(name: name)
         for (name, value) in attributes {
             let attribute = XMLNode(kind: .attribute)

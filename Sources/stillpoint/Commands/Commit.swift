@@ -34,26 +34,27 @@ struct Commit: Verb {
         let signals = Signals(interruption)
         defer { withExtendedLifetime(signals) {} }
         let open = try await workplace.guest(domain)
-        let lock =
-            dryRun
-            ? nil : try await open.lock(for: "commit", waiting: wait?.duration ?? .zero, interruption: interruption)
-        defer { lock?.release() }
         var request = CommitRun.Request()
         (request.name, request.all, request.disks) = (name, all, disks)
         request.options = MergeOptions(
             bandwidth: bandwidth?.bytes ?? 0, limit: timeout?.duration, interruption: interruption)
         let progress = Progress(open.identity.name, quiet: general.quiet)
-        let run = CommitRun(
+        let merge = CommitRun(
             open.identity, hypervisor: open.hypervisor, images: try open.images(), journal: workplace.journal,
             catalogue: workplace.catalogue, time: workplace.time
         ) { progress.hear($0) }
-        let plan = try await run.plan(request)
         if dryRun {
+            let plan = try await merge.plan(request)
             let report = plan.report(for: open.identity)
             try output.result(report) { report.text($0) }
             return .reached
         }
-        let report = try await run.execute(plan, request)
+        let run = RunID.random()
+        let report = try await open.held(
+            for: "commit", by: run, waiting: wait?.duration ?? .zero, interruption: interruption
+        ) { [request] _ throws(Failure) in
+            try await merge.execute(try await merge.plan(request), request, as: run)
+        }
         progress.clear()
         try output.result(report) { report.text($0) }
         return .reached

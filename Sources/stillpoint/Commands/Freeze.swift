@@ -30,22 +30,25 @@ struct Freeze: Verb {
         let signals = Signals(interruption)
         defer { withExtendedLifetime(signals) {} }
         let open = try await workplace.guest(guest.reference)
-        let lock =
-            dryRun
-            ? nil : try await open.lock(for: "freeze", waiting: wait?.duration ?? .zero, interruption: interruption)
-        defer { lock?.release() }
-        var request = SnapshotRequest(name: SnapshotName(at: workplace.time.wall))
-        request.registers = false
-        let plan = MemberPlan(of: try await open.hypervisor.observe(alsoFolders: [], probing: []), for: request)
+        func plan() async throws(Failure) -> MemberPlan {
+            var request = SnapshotRequest(name: SnapshotName(at: workplace.time.wall))
+            request.registers = false
+            return MemberPlan(of: try await open.hypervisor.observe(alsoFolders: [], probing: []), for: request)
+        }
         if dryRun {
+            let plan = try await plan()
             try output.result(PlanReport(plan, schema: "stillpoint.plan/v1")) { plan.text($0) }
             return plan.foreseen
         }
         let run = RunID.random()
-        let report = try await HandFreeze(
-            open.identity, control: open.control(for: run), journal: workplace.journal, time: workplace.time,
-            interruption: interruption
-        ).freeze(plan, as: run, lease: duration)
+        let report = try await open.held(
+            for: "freeze", by: run, waiting: wait?.duration ?? .zero, interruption: interruption
+        ) { _ throws(Failure) in
+            try await HandFreeze(
+                open.identity, control: open.control(for: run), journal: workplace.journal, time: workplace.time,
+                interruption: interruption
+            ).freeze(try await plan(), as: run, lease: duration)
+        }
         try output.result(report) { report.text($0) }
         return .reached
     }
