@@ -2,7 +2,7 @@
 
 import GRDB
 import Glibc
-public import Quiesce
+import Quiesce
 import Synchronization
 import SystemPackage
 
