@@ -104,7 +104,12 @@ enum Program {
     static func succeed(
         _ program: String, _ arguments: String..., within limit: Duration = .seconds(120)
     ) async throws -> String {
-        let ended = try await run(program, arguments, within: limit)
+        try await succeed([program] + arguments, within: limit)
+    }
+
+    @discardableResult
+    static func succeed(_ command: [String], within limit: Duration) async throws -> String {
+        let ended = try await run(command[0], Array(command.dropFirst()), within: limit)
         guard ended.exit == 0 else { throw Failed(ended: ended) }
         return ended.text
     }

@@ -11,6 +11,7 @@ extension JSONValue {
     var overlays: [String] { disks.compactMap { $0["overlay"]?.string } }
     var targets: [String] { disks.compactMap { $0["target"]?.string } }
     var disks: [JSONValue] { member?["snapshot"]?["disks"]?.array ?? [] }
+    var applications: [String] { member?["applications"]?.array?.compactMap { $0["name"]?.string } ?? [] }
     var expected: Int64? { member?["freeze"]?["expected"]?.integer }
     var frozen: Int64? { member?["freeze"]?["guestReported"]?["frozen"]?.integer }
     var thawed: Int64? { member?["freeze"]?["guestReported"]?["thawed"]?.integer }

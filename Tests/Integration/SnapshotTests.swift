@@ -24,8 +24,10 @@ extension Lab {
             try #require(taken.exit == 0, "\(taken)")
             #expect(report["schema"] == "stillpoint.run/v1")
             #expect(report["exit"] == 0)
-            #expect(report.consistency == "filesystem")
+            #expect(report["required"] == "application" && report.consistency == "application")
             #expect(report.reasons.isEmpty)
+            #expect(report.applications == ["postgresql", "mysql", "redis", "sqlite"])
+            #expect(report.member?["deadMan"] == "armed" && report.member?["guardian"] == "armed")
             #expect(report.targets == ["vda", "vdb", "vdc", "vdd"])
             #expect(report.frozen == 4 && report.expected == 4 && report.thawed == 4)
             #expect(report.member?["snapshot"]?["excluded"]?.array?.first?["target"] == "vde")
@@ -33,7 +35,10 @@ extension Lab {
             #expect(report.member?["verification"]?["filesystem"]?["result"] == "ok")
             #expect(
                 report.member?["phases"]?.array?.compactMap { $0["name"]?.string }
-                    == ["preflight", "stage", "prepare", "freeze", "cut", "thaw", "register", "verify"])
+                    == [
+                        "preflight", "stage", "prepare", "pre-freeze", "freeze", "cut", "thaw", "post-thaw", "register",
+                        "verify",
+                    ])
             #expect(try await untouched("vde", of: guest) == scratch)
 
             #expect(try await Virsh.snapshots(of: guest.name) == ["frozen"])

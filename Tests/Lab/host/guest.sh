@@ -29,10 +29,11 @@ own_guest() {
 }
 
 up() {
-    (($# == 1 || $# == 2)) || usage 'up takes SHAPE and perhaps NAME'
+    (($# >= 1)) || usage 'up takes SHAPE and perhaps NAME and TARGET=IMAGE'
     local shape=$1 name=${2:-stillpoint-lab-$1} folder disks started=$SECONDS
     check_name "$name"
     disks=$(shape_disks "$shape")
+    shift $(($# < 2 ? $# : 2))
     hold_daemons
     ensure_daemon
     if known "$name" && ! marked "$name"; then
@@ -50,6 +51,7 @@ up() {
             cp --reflink=auto --sparse=always "$(image)/$disk" "$folder/$disk"
         done
     ) 9>"$lab/lock"
+    for disk; do fill "$folder" "$disk" "$disks"; done
     domain_xml "$name" "$shape" >"$folder/domain.xml"
     virsh --quiet define --validate "$folder/domain.xml" >&2
     virsh --quiet start "$name" >&2
@@ -57,6 +59,17 @@ up() {
     wait_until_ready "$name" "$shape"
     say "$name is ready after $((SECONDS - started)) s"
     echo "$name"
+}
+
+# The disk of TARGET=IMAGE in $2 gets that image's content, its whole chain's, flat.
+fill() {
+    local folder=$1 target=${2%%=*} image=${2#*=} letters=abcdefghijklmnopqrstuvwxyz index=0 disk
+    for disk in $3; do
+        [[ vd${letters:index++:1} == "$target" ]] || continue
+        qemu-img convert -O "${disk##*.}" -- "$image" "$folder/$disk"
+        return
+    done
+    usage "'$2': the shape has no disk $target"
 }
 
 wait_until_ready() {
