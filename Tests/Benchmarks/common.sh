@@ -39,7 +39,7 @@ find_stillpoint() {
     [[ -x $stillpoint ]] || die "no $stillpoint: swift build -c release --product stillpoint"
 }
 
-# A fresh guest, which goes again with this process; lab refuses a name that belongs to another domain.
+# A fresh guest, of shape wide unless told, which goes again with this process; lab refuses a name that belongs to another domain.
 boot() {
     guest=$1
     work=$(mktemp -d "${TMPDIR:-/tmp}/stillpoint-bench.XXXXXX")
@@ -52,7 +52,7 @@ boot() {
     fi
     # From here on the guest is ours to remove; the lab leaves alone what it did not make.
     booted=yes
-    "$lab" up wide "$guest" >/dev/null
+    "$lab" up "${2:-wide}" "$guest" >/dev/null
     uuid=$(virsh --quiet domuuid "$guest" | awk 'NF')
 }
 
