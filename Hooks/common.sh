@@ -206,19 +206,21 @@ use_prepared() {
     return 1
 }
 
+# The pipes are open before the number of the holder is there to be read, else what is written to them could be lost.
 # A client that ended leaves its last words to be read. When the lease ends, the clients do, and ten minutes later what is left.
 # shellcheck disable=SC2016 # for the holder's shell
 holder='cd "$1" || exit 1
 exec 2>/dev/null
 for client in *.client; do
     number=${client%.client}
+    exec 4<>"$number.in" 5<>"$number.out"
     {
         sh "./$client" <&4 >&5 2>&1 4<&- 5>&- &
         echo "$!" >"$number.pid"
         wait "$!"
         printf "\nstillpoint ended\n" >&5
         while [ -e "$client" ]; do sleep 1; done
-    } 4<>"$number.in" 5<>"$number.out" &
+    } &
 done
 # Only once every pipe is held open here is nothing lost that is written into it.
 for client in *.client; do until [ -s "${client%.client}.pid" ]; do sleep 0.01; done; done
@@ -373,11 +375,12 @@ through_exec() {
 begin() {
     trap release EXIT
     prepare
+    : >"$state/prepared"
     trap - EXIT
 }
 
 hold_now() {
-    use_prepared || fail "$hook: no session is open: prepare comes first"
+    if ! use_prepared || [ ! -e "$state/prepared" ]; then fail "$hook: no session is open: prepare comes first"; fi
     pre_freeze
 }
 

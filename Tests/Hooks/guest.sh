@@ -30,14 +30,15 @@ for name in postgresql mysql redis sqlite; do program[$name]=$common$'\n'$(<"$ho
 
 # hook NAME VERB [KEY=VALUE…] → out err code: as the host's runner does it. In /run, which is never frozen.
 hook() {
-    local name=$1 verb=$2 begin
+    local name=$1 verb=$2 begin limit=30
     shift 2
+    [[ $verb != verify ]] || limit=300
     now
     begin=$uptime
     env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C \
         STILLPOINT_RUN=$run STILLPOINT_DOMAIN=lab STILLPOINT_VERB="$verb" STILLPOINT_LEASE_S=60 \
         STILLPOINT_OUTCOME=taken STILLPOINT_MOUNTPOINTS=/srv/data "$@" \
-        timeout -k 2 30 /bin/sh -c "${program[$name]}" stillpoint "$verb" </dev/null >"$here/tmp/out" 2>"$here/tmp/err"
+        timeout -k 2 $limit /bin/sh -c "${program[$name]}" stillpoint "$verb" </dev/null >"$here/tmp/out" 2>"$here/tmp/err"
     code=$?
     now
     ended=$uptime
@@ -87,7 +88,7 @@ write() {
         postgresql) setpriv --reuid=postgres --regid=postgres --init-groups /usr/lib/postgresql/15/bin/psql -XqAt -d postgres -c 'INSERT INTO probe VALUES (1)' ;;
         mysql) mariadb -e 'INSERT INTO lab.probe VALUES (1)' ;;
         redis) redis-cli -e INCR probe ;;
-        sqlite) sqlite3 -cmd '.timeout 1000' /srv/data/sqlite/load.db 'INSERT INTO probe VALUES (1)' ;;
+        sqlite) sqlite3 -cmd '.timeout 4000' /srv/data/sqlite/load.db 'INSERT INTO probe VALUES (1)' ;;
     esac
 }
 read_from() {
@@ -95,7 +96,7 @@ read_from() {
         postgresql) setpriv --reuid=postgres --regid=postgres --init-groups /usr/lib/postgresql/15/bin/psql -XqAt -d postgres -c 'SELECT count(*) FROM probe' ;;
         mysql) mariadb -e 'SELECT COUNT(*) FROM lab.probe' ;;
         redis) redis-cli -e GET probe ;;
-        sqlite) sqlite3 -cmd '.timeout 1000' /srv/data/sqlite/load.db 'SELECT count(*) FROM probe' ;;
+        sqlite) sqlite3 -cmd '.timeout 4000' /srv/data/sqlite/load.db 'SELECT count(*) FROM probe' ;;
     esac
 }
 
@@ -107,7 +108,7 @@ folder() {
 arm() {
     # shellcheck disable=SC2016 # for the shell started there
     systemd-run --quiet --collect --unit=stillpoint-test-thaw -p StandardOutput=null -p StandardError=null -- \
-        sh -c 'while sleep 20; do fsfreeze -u "$1"; done' sh "$1"
+        sh -c 'while sleep 60; do fsfreeze -u "$1"; done' sh "$1"
 }
 disarm() { systemctl stop stillpoint-test-thaw.service; }
 # window FOLDER: what the coordinator does between the hooks' verbs.

@@ -32,7 +32,7 @@ domain_xml() {
     <type arch='x86_64' machine='${STILLPOINT_LAB_MACHINE:-pc}'>hvm</type>
     <kernel>$folder/vmlinuz</kernel>
     <initrd>$folder/initrd.img</initrd>
-    <cmdline>root=/dev/vda1 rw console=ttyS0 quiet mitigations=off apparmor=0 audit=0 systemd.unit=lab-$shape.target</cmdline>
+    <cmdline>root=/dev/vda1 rw console=ttyS0 quiet mitigations=off no_timer_check apparmor=0 audit=0 systemd.unit=lab-$shape.target</cmdline>
   </os>
   <features><acpi/><apic/></features>
   <cpu mode='$cpu'/>
