@@ -71,7 +71,8 @@ let package = Package(
         .testTarget(
             name: "QuiesceKVMTests",
             dependencies: [
-                "QuiesceKVM", "Quiesce", "GuestAgent", "Libvirt", "JSON", .product(name: "GRDB", package: "GRDB.swift"),
+                "QuiesceKVM", "BuiltInHooks", "Quiesce", "GuestAgent", "Libvirt", "JSON",
+                .product(name: "GRDB", package: "GRDB.swift"),
             ],
             exclude: ["Fixtures", "Golden/Expected"], swiftSettings: strict),
         .testTarget(name: "StillpointTests", dependencies: ["stillpoint"], swiftSettings: strict),

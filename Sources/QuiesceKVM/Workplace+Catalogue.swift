@@ -28,6 +28,23 @@ extension Workplace {
         return report
     }
 
+    /// The bytes of what a hook gave for a snapshot (`postgresql-15-main-backup_label`).
+    public func artifact(_ artifact: String, of guest: GuestIdentity, _ name: String?) async throws(Failure) -> [UInt8]
+    {
+        let entry = try await entry(of: guest, name)
+        let members = try await ledger.manifest(of: entry.run).members
+        let all = members.flatMap(\.applications).flatMap(\.artifacts)
+        // It is a file's name, and the manifest is only a file too.
+        guard let found = all.first(where: { $0.name == artifact }), !artifact.contains("/"), !artifact.hasPrefix(".")
+        else {
+            let names = all.map(\.name)
+            throw Failure(
+                .noSuchThing, "the snapshot \(entry.name) has no artifact \(artifact.printable(limit: 128))",
+                hint: names.isEmpty ? nil : "it has \(names.joined(separator: " "))")
+        }
+        return try Manifest.artifact(found, of: entry.run, in: state)
+    }
+
     /// One guest's snapshots, or with nil those of every guest in the catalogue.
     public func list(_ reference: String?) async throws(Failure) -> ListReport {
         guard let reference else {

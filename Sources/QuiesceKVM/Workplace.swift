@@ -25,13 +25,20 @@ public struct Workplace: Sendable {
     public var catalogue: any Catalogue { ledger }
 
     /// What the configuration says of this guest, and the hooks to try in it.
-    public func configure(_ request: inout SnapshotRequest, for guest: GuestIdentity) throws(Failure) {
+    ///
+    /// - Parameter names: hooks that are asked for by name, these alone.
+    public func configure(
+        _ request: inout SnapshotRequest, for guest: GuestIdentity, hooks names: [String] = []
+    ) throws(Failure) {
         let words = settings.guest(guest.name)
         request.exclusions = words.exclude
         request.configured = words.require
         request.chainLimits = settings.chain
         if let maxFreeze = words.maxFreeze { request.maxFreeze = maxFreeze }
-        if request.runsHooks { request.hooks = try HookCatalogue().hooks.map { HookChoice($0) } }
+        if let maxHold = words.maxHold { request.maxHold = maxHold }
+        if request.runsHooks {
+            request.hooks = try settings.hooks(of: guest.name, named: names, from: HookCatalogue())
+        }
     }
 
     /// - Parameter reference: a name, id or UUID, as virsh takes it.

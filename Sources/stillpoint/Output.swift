@@ -36,16 +36,17 @@ enum Terminal {
         isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == nil ? .terminal : .plain
     }
 
-    static func write(_ text: String) { put(text, on: STDOUT_FILENO) }
-    static func complain(_ text: String) { put(text, on: STDERR_FILENO) }
+    static func write(_ text: String) { write(Array(text.utf8)) }
+    static func write(_ bytes: [UInt8]) { put(bytes, on: STDOUT_FILENO) }
+    static func complain(_ text: String) { put(Array(text.utf8), on: STDERR_FILENO) }
 
     /// What to do, a line each, before the line that says what is wrong.
     static func suggest(_ hint: String?) {
         for line in hint?.split(separator: "\n") ?? [] { complain("  \(line)\n") }
     }
 
-    private static func put(_ text: String, on descriptor: CInt) {
-        var rest = Array(text.utf8)[...]
+    private static func put(_ bytes: [UInt8], on descriptor: CInt) {
+        var rest = bytes[...]
         while !rest.isEmpty {
             let written = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if written < 0, errno == EINTR { continue }

@@ -23,9 +23,14 @@ struct SnapshotOptions: ParsableArguments {
     @Flag(name: .customLong("no-freeze"), help: "Cut a running guest without freezing it: crash-consistent.")
     var noFreeze = false
 
-    // Nothing prepares applications yet; the word is understood all the same.
-    @Flag(name: .customLong("no-hooks"), help: .hidden)
+    @Flag(name: .customLong("no-hooks"), help: "Prepare no application: filesystem-consistent.")
     var noHooks = false
+
+    @Option(name: .customLong("hook"), help: "This hook alone, by its name in hooks list; may be repeated.")
+    var hooks: [String] = []
+
+    @Option(help: "Longest time that applications are held, 2s to 10m; default 15s.")
+    var maxHold: Span?
 
     @Flag(name: .customLong("no-metadata"), help: "Do not register the snapshot with libvirt.")
     var noMetadata = false
@@ -62,6 +67,7 @@ struct SnapshotOptions: ParsableArguments {
             wanted.required = require
         }
         if let maxFreeze { wanted.maxFreeze = maxFreeze.duration }
+        if let maxHold { wanted.maxHold = maxHold.duration }
         guard (SnapshotRequest.shortestWindow...SnapshotRequest.longestWindow).contains(wanted.maxFreeze) else {
             throw Failure(.usage, "--max-freeze is 2s to 30s, not \(wanted.maxFreeze.forPeople)")
         }
@@ -69,6 +75,12 @@ struct SnapshotOptions: ParsableArguments {
     }
 
     private func checked(_ wanted: SnapshotRequest) throws(Failure) -> SnapshotRequest {
+        if !hooks.isEmpty, noHooks || noFreeze {
+            throw Failure(.usage, "--hook and \(noHooks ? "--no-hooks" : "--no-freeze") do not go together")
+        }
+        guard SnapshotRequest.holds.contains(wanted.maxHold) else {
+            throw Failure(.usage, "--max-hold is 2s to 10m, not \(wanted.maxHold.forPeople)")
+        }
         if noHooks, wanted.required == .application {
             throw Failure(.usage, "--no-hooks prepares no application, and application is required")
         }
@@ -83,8 +95,9 @@ struct SnapshotOptions: ParsableArguments {
         _ wanted: SnapshotRequest, for guest: GuestIdentity, in workplace: Workplace
     ) throws(Failure) -> SnapshotRequest {
         var request = wanted
-        try workplace.configure(&request, for: guest)
+        try workplace.configure(&request, for: guest, hooks: hooks)
         if let maxFreeze { request.maxFreeze = maxFreeze.duration }
+        if let maxHold { request.maxHold = maxHold.duration }
         return request
     }
 

@@ -36,7 +36,8 @@ enum Shell {
         sigemptyset(&noSignals)
         posix_spawnattr_setsigmask(&attributes, &noSignals)
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
-        var words = ([shell, "-c", script, "stillpoint"] + arguments).map { strdup($0) } + [nil]
+        // By that name busybox too is a shell.
+        var words = (["sh", "-c", script, "stillpoint"] + arguments).map { strdup($0) } + [nil]
         var settings = variables.map { strdup($0) } + [nil]
         defer { for text in words + settings { free(text) } }
         var child = pid_t()

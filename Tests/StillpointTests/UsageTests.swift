@@ -24,6 +24,11 @@ struct UsageTests {
         ["freeze", "db01", "--lease", "11m"], ["verify", "db01", "--level", "hope"],
         ["-c", "qemu+tcp://host/system", "list", "db01"], ["-c", "xen:///", "list", "db01"],
         ["-c", "localhost", "list", "db01"],
+        ["snapshot", "db01", "--max-hold", "1s"], ["snapshot", "db01", "--max-hold", "11m"],
+        ["snapshot", "db01", "--hook", "mysql", "--no-hooks"], ["snapshot", "db01", "--hook", "mysql", "--no-freeze"],
+        ["plan", "db01", "--hook"], ["hooks", "frobnicate"], ["hooks", "list", "db01"], ["hooks", "probe"],
+        ["hooks", "install"], ["hooks", "probe", "db01", "db02"], ["config", "frobnicate"], ["config", "schema", "x"],
+        ["config", "check", "a", "b"],
     ]
 
     @Test("ends with 64 and one line of cause last on stderr, nothing on stdout", arguments: wrong)
@@ -63,6 +68,9 @@ struct CommandLineTests {
         "doctor disks plan snapshot drill list show current verify commit jobs freeze thaw status".split(separator: " ")
         .map(String.init)
 
+    /// Commands of commands.
+    private static let groups = ["hooks", "config"]
+
     @Test("the help names every command there is and no other, and the exit codes")
     func help() throws {
         let result = try Command()("--help")
@@ -70,11 +78,11 @@ struct CommandLineTests {
         let listed = result.output.split(separator: "\n").drop { $0 != "SUBCOMMANDS:" }.dropFirst()
             .filter { $0.hasPrefix("  ") && !$0.hasPrefix("   ") && !$0.contains("See '") }
             .compactMap { $0.split(separator: " ").first.map(String.init) }
-        #expect(listed == Self.words)
+        #expect(listed == Self.words + Self.groups)
         #expect(result.output.contains("30 a guest may still be frozen"))
     }
 
-    @Test("every command has a help of its own", arguments: words)
+    @Test("every command has a help of its own", arguments: words + groups)
     func commandHelp(_ word: String) throws {
         let result = try Command()(word, "--help")
         #expect(result.status == 0 && result.errors.isEmpty)
@@ -152,5 +160,49 @@ struct CommandLineTests {
         #expect(result.output == "69\n")
         let closed = try Command().shell(#""$S" --help >&-; echo $?"#)
         #expect(closed.output == "0\n")
+    }
+}
+
+@Suite("Hooks and configuration without a hypervisor", .timeLimit(.minutes(2)))
+struct HooksCommandTests {
+    @Test("the hooks of the build are listed, as a table and as one object")
+    func list() throws {
+        let table = try Command()("hooks", "list")
+        #expect(table.status == 0 && table.errors.isEmpty)
+        #expect(table.output.hasPrefix("NAME") && table.output.contains("\npostgresql "))
+        let hooks = try #require(try Command()("hooks", "list", "--json").object()["hooks"] as? [[String: Any]])
+        #expect(hooks.contains { $0["name"] as? String == "postgresql" })
+        #expect(hooks.allSatisfy { ($0["sha256"] as? String)?.count == 64 })
+    }
+
+    @Test("the schema is JSON, and the same with --json")
+    func schema() throws {
+        let schema = try Command()("config", "schema").object()
+        #expect(schema["$schema"] as? String == "https://json-schema.org/draft/2020-12/schema")
+        #expect(try Command()("config", "schema", "--json").object().count == schema.count)
+    }
+
+    @Test("a right configuration is told with its files, a wrong one ends with 78 and the line")
+    func check() throws {
+        let right = try Command().shell(
+            #"echo 'guests: { a: { hooks: [{ name: postgresql }] } }' >"$D/c.yaml"; exec "$S" config check "$D/c.yaml""#
+        )
+        #expect(right.status == 0 && right.output.hasPrefix("ok   ") && right.output.contains("1 guest named"))
+        for (text, place) in [
+            ("guests: { a: { hooks: [{ name: nosuch }] } }", "1:32"), ("guests: { a: { maxHold: 1s } }", "1:25"),
+            ("defaults: { hooks: [] }", "1:13"),
+        ] {
+            let wrong = try Command().shell(
+                "echo '\(text)' >\"$D/c.yaml\"; exec \"$S\" config check --config \"$D/c.yaml\" --json")
+            #expect(wrong.status == 78 && wrong.cause.contains("c.yaml:\(place): "), "\(wrong.errors)")
+            #expect(try wrong.object()["schema"] as? String == "stillpoint.error/v1")
+        }
+        #expect(try Command()("config", "check", "/nonexistent/c.yaml").status == 78)
+    }
+
+    @Test("commands for a guest name the hypervisor that does not answer", arguments: ["probe", "install"])
+    func unreachable(word: String) throws {
+        let result = try Command()("hooks", word, "db01")
+        #expect(result.status == 69 && result.output.isEmpty, "\(result.errors)")
     }
 }

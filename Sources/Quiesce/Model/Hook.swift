@@ -45,6 +45,7 @@ public enum HookPolicy: String, Codable, Sendable, CaseIterable {
 /// A hook with what the caller or the configuration says of it.
 public struct HookChoice: Sendable, Hashable {
     public static let standardTimeout = Duration.seconds(30)
+    public static let timeouts = Duration.seconds(1)...Duration.seconds(3600)
 
     public var hook: Hook
     /// For the hook, by configuration key; its `instance` among them.

@@ -80,6 +80,9 @@ public struct SnapshotRequest: Sendable {
     /// VSS gives up after ten seconds by itself, so a Windows guest gets less.
     public static let longestWindowsWindow = Duration.seconds(8)
 
+    /// Room for a window of its own, and what applications can bear.
+    public static let holds = Duration.seconds(2)...Duration.seconds(600)
+
     public var selection: Selection = .all
     /// Disks the configuration leaves out, with the reason to print.
     public var exclusions: [DiskTarget: String] = [:]

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import GuestAgent
 import Quiesce
 import Yams
 
@@ -12,9 +13,11 @@ extension Settings {
             case "defaults":
                 try value.members { (key, value) throws(Failure) in
                     switch key {
-                    case "require": require = try value.level()
-                    case "maxFreeze": maxFreeze = try value.window()
-                    default: return ["maxFreeze", "require"]
+                    case "require": defaults.require = try value.level()
+                    case "maxFreeze": defaults.maxFreeze = try value.window()
+                    case "maxHold": defaults.maxHold = try value.hold()
+                    case "hookTimeout": defaults.hookTimeout = try value.timeout()
+                    default: return ["hookTimeout", "maxFreeze", "maxHold", "require"]
                     }
                     return nil
                 }
@@ -45,7 +48,9 @@ extension Settings {
                 }
             case "require": guest.require = try value.level()
             case "maxFreeze": guest.maxFreeze = try value.window()
-            default: return ["exclude", "maxFreeze", "require"]
+            case "maxHold": guest.maxHold = try value.hold()
+            case "hooks": guest.hooks = try value.hooks()
+            default: return ["exclude", "hooks", "maxFreeze", "maxHold", "require"]
             }
             return nil
         }
@@ -81,6 +86,60 @@ extension YAMLNode {
             throw failure("a time such as 5s or 500ms is wanted here, \(longest.forPeople) at most")
         }
         return window
+    }
+
+    fileprivate func hold() throws(Failure) -> Duration { try time(in: SnapshotRequest.holds, "2s to 10m") }
+    fileprivate func timeout() throws(Failure) -> Duration { try time(in: HookChoice.timeouts, "1s to 1h") }
+
+    private func time(in range: ClosedRange<Duration>, _ words: String) throws(Failure) -> Duration {
+        guard let time = Duration(parsing: try text()), range.contains(time) else {
+            throw failure("a time such as 15s or 2m is wanted here, \(words)")
+        }
+        return time
+    }
+
+    fileprivate func hooks() throws(Failure) -> [HookWords] {
+        var hooks: [HookWords] = []
+        for element in try elements() {
+            let words = try element.hook()
+            guard !hooks.contains(where: { $0.name == words.name && $0.instance == words.instance }) else {
+                throw element.failure("\(words.name) is there twice; an instance may tell them apart")
+            }
+            hooks.append(words)
+        }
+        return hooks
+    }
+
+    private func hook() throws(Failure) -> HookWords {
+        var name: YAMLNode?
+        var words = HookWords(name: "", place: place, spot: spot)
+        try members { (key, value) throws(Failure) in
+            switch key {
+            case "name": name = value
+            case "policy":
+                guard let policy = HookPolicy(rawValue: try value.text()) else {
+                    throw value.failure("fail, degrade or ignore is wanted here")
+                }
+                words.policy = policy
+            case "timeout": words.timeout = try value.timeout()
+            // Which of these the hook knows is known with the hook.
+            default: words.parameters.append(.init(key: key, value: try value.parameter(), spot: value.spot))
+            }
+            return nil
+        }
+        guard let name else { throw failure("a hook's name is wanted here: { name: postgresql }") }
+        words.name = try name.text()
+        words.spot = name.spot
+        return words
+    }
+
+    /// It becomes a variable of the hook's environment in the guest.
+    private func parameter() throws(Failure) -> String {
+        let text = try text()
+        guard text.utf8.count <= 4096, text == text.printable() else {
+            throw failure("a value of at most 4096 bytes without control characters is wanted here")
+        }
+        return text
     }
 
     /// libvirt takes a chain of 200 images at most.

@@ -50,5 +50,6 @@ extension Settings {
             throw Failure(.configuration, "\(file): not UTF-8")
         }
         try add(text, from: file)
+        files.append(file)
     }
 }

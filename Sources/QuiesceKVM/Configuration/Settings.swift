@@ -10,11 +10,17 @@ public struct Settings: Sendable, Hashable {
         public var exclude: [DiskTarget: String] = [:]
         public var require: Consistency?
         public var maxFreeze: Duration?
+        public var maxHold: Duration?
+        /// For each verb of a hook that has none of its own.
+        public var hookTimeout: Duration?
+        /// These alone, in this order; nil for those that are found.
+        var hooks: [HookWords]?
     }
 
+    /// Every file that was read, in that order.
+    public internal(set) var files: [String] = []
     /// For guests that say nothing of their own.
-    var require: Consistency?
-    var maxFreeze: Duration?
+    var defaults = Guest()
     var guests: [String: Guest] = [:]
     public internal(set) var chain = ChainLimits()
 
@@ -23,8 +29,13 @@ public struct Settings: Sendable, Hashable {
     /// What holds for the guest of that name: its own words first, then the defaults.
     public func guest(_ name: String) -> Guest {
         var guest = guests[name] ?? Guest()
-        guest.require = guest.require ?? require
-        guest.maxFreeze = guest.maxFreeze ?? maxFreeze
+        guest.require = guest.require ?? defaults.require
+        guest.maxFreeze = guest.maxFreeze ?? defaults.maxFreeze
+        guest.maxHold = guest.maxHold ?? defaults.maxHold
+        guest.hookTimeout = defaults.hookTimeout
         return guest
     }
+
+    /// The guests that it names.
+    public var guestNames: [String] { guests.keys.sorted() }
 }

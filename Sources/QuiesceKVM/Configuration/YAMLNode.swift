@@ -34,6 +34,9 @@ struct YAMLNode {
     /// `config.yaml line 12`
     var place: String { "\(split(file).name) line \(node.mark?.line ?? 0)" }
 
+    /// `/etc/stillpoint/config.yaml:12:9`
+    var spot: String { "\(file):\(node.mark?.description ?? "1:1")" }
+
     /// Calls `body` with each member; what it returns, the keys it knows, says that this one is not among them.
     func members(_ body: (String, YAMLNode) throws(Failure) -> [String]?) throws(Failure) {
         // `defaults:` with every line below it commented out.
@@ -59,6 +62,6 @@ struct YAMLNode {
     }
 
     func failure(_ message: String, hint: String? = nil) -> Failure {
-        Failure(.configuration, "\(file):\(node.mark?.description ?? "1:1"): \(message)", hint: hint)
+        Failure(.configuration, "\(spot): \(message)", hint: hint)
     }
 }

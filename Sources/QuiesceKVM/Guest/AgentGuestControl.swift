@@ -11,6 +11,7 @@ final class AgentGuestControl: GuestControl {
     private let agent: GuestAgent
     private let run: RunID
     private let time: any Time
+    private let hooks: HookRunner
     private let rescue = Mutex<GuestAgent?>(nil)
 
     init(_ guest: LibvirtGuest, run: RunID, time: any Time) {
@@ -18,6 +19,7 @@ final class AgentGuestControl: GuestControl {
         self.run = run
         self.time = time
         agent = GuestAgent(channel: LibvirtAgentChannel(guest: guest))
+        hooks = HookRunner(agent: agent, run: run, domain: guest.domain.name, time: time)
     }
 
     func prepareRescue() async throws(Failure) {
@@ -76,8 +78,7 @@ final class AgentGuestControl: GuestControl {
     }
 
     func run(_ call: HookCall, within limit: Duration) async -> HookResult {
-        let runner = HookRunner(agent: agent, run: run, domain: guest.domain.name, time: time)
-        return await runner.ending(of: call, within: limit).result(within: limit, HookReply.init)
+        await hooks.ending(of: call, within: limit).result(within: limit, HookReply.init)
     }
 
     func freeze(_ mountpoints: [String], timeout: Duration) async throws(GuestFailure) -> Int {

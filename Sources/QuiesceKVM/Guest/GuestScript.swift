@@ -19,9 +19,15 @@ struct GuestScript {
     func run(
         _ arguments: [String] = [], on agent: GuestAgent, within limit: Duration
     ) async throws(GuestFailure) -> String {
+        try await Self.run(command(arguments), on: agent, within: limit)
+    }
+
+    static func run(
+        _ command: GuestCommand, on agent: GuestAgent, within limit: Duration
+    ) async throws(GuestFailure) -> String {
         let outcome: ExecOutcome
         do throws(AgentError) {
-            outcome = try await agent.exec(command(arguments), deadline: .now + limit)
+            outcome = try await agent.exec(command, deadline: .now + limit)
         } catch {
             throw GuestFailure(error)
         }

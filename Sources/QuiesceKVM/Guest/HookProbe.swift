@@ -15,12 +15,16 @@ struct HookProbe: Sendable {
     ///
     /// - Parameter present: what of the words that the hooks look for is there; nil if nobody could look.
     func applications(_ choices: [HookChoice], present: Set<String>?) async -> [ApplicationFacts] {
+        let worthwhile = choices.indices.filter { Self.isWorthACall(choices[$0], present) }
+        guard !worthwhile.isEmpty else { return [] }
+        let runner = HookRunner(agent: agent, run: .random(), domain: domain, time: SystemTime())
+        // Once, before they all want it; if it fails each of them says why.
+        try? await runner.put()
         let found = await withTaskGroup(of: (Int, [ApplicationFacts]).self) { group in
-            for (index, choice) in choices.enumerated() where Self.isWorthACall(choice, present) {
-                group.addTask { (index, await probe(choice)) }
-            }
+            for index in worthwhile { group.addTask { (index, await probe(choices[index], runner)) } }
             return await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
         }
+        try? await runner.tidy()
         return choices.indices.flatMap { index in
             let choice = choices[index]
             return (found[index] ?? []).filter { choice.place != nil || $0.state != .absent }
@@ -34,9 +38,7 @@ struct HookProbe: Sendable {
         return choice.hook.looksFor.isEmpty || !present.isDisjoint(with: choice.hook.looksFor)
     }
 
-    private func probe(_ choice: HookChoice) async -> [ApplicationFacts] {
-        // A folder of its own in the guest, which goes with it.
-        let runner = HookRunner(agent: agent, run: .random(), domain: domain, time: SystemTime())
+    private func probe(_ choice: HookChoice, _ runner: HookRunner) async -> [ApplicationFacts] {
         let limit = min(choice.timeout, Self.longest)
         let call = HookCall(.probe, of: choice.hook, parameters: choice.parameters)
         let ending = await runner.ending(of: call, within: limit)

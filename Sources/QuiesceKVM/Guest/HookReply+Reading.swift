@@ -19,7 +19,8 @@ extension HookRunner.Ending {
         case .ended(75, _, let cause): return .busy(cause.isEmpty ? "busy, without a word why" : cause)
         case .ended(77, _, let cause):
             return .denied(cause.isEmpty ? "rights are missing, without a word which" : cause)
-        case .ended(124, _, let cause), .ended(137, _, let cause):
+        // timeout(1) of coreutils says 124, that of busybox what the signal gives.
+        case .ended(124, _, let cause), .ended(137, _, let cause), .ended(143, _, let cause):
             return .failed("did not end within \(limit.forPeople) and was ended\(cause.isEmpty ? "" : ": \(cause)")")
         case .ended(let code, _, let cause): return .failed(cause.isEmpty ? "ended with \(code) without a word" : cause)
         }

@@ -2,14 +2,25 @@
 
 import GuestAgent
 import Quiesce
+import Synchronization
 
 /// Runs hooks in one guest for one run.
-struct HookRunner: Sendable {
-    let agent: GuestAgent
-    let run: RunID
-    /// The domain's name.
-    let domain: String
-    let time: any Time
+final class HookRunner: Sendable {
+    private let agent: GuestAgent
+    private let run: RunID
+    private let domain: String
+    private let time: any Time
+    /// What is in the run's folder in the guest.
+    private let files = Mutex<Set<String>>([])
+    static let script = "run"
+
+    /// - Parameter domain: its name.
+    init(agent: GuestAgent, run: RunID, domain: String, time: any Time) {
+        self.agent = agent
+        self.run = run
+        self.domain = domain
+        self.time = time
+    }
 
     /// Beyond the hook's own limit: for the end of one that goes on, and for the answer to get here.
     private static let grace = Duration.seconds(5)
@@ -25,6 +36,38 @@ struct HookRunner: Sendable {
 
     /// Runs it to its end or its limit, and asks again for an answer that got lost.
     func ending(of call: HookCall, within limit: Duration) async -> Ending {
+        // Twice, for a guest whose /run was cleared meanwhile.
+        for _ in 1...2 {
+            do throws(GuestFailure) {
+                try await put(Self.script, Array(HookScript.run.utf8))
+                try await put(call.hook.name + ".text", Array(call.hook.text.utf8))
+            } catch {
+                return .failed("\(call.verb.rawValue) was not started: \(error.cause)")
+            }
+            if let ending = await begun(call, within: limit) { return ending }
+            files.withLock { $0 = [] }
+        }
+        return .failed("\(call.verb.rawValue) was not started: nothing stays in /run/stillpoint of the guest")
+    }
+
+    /// A file in the run's folder in the guest, unless it was put there before.
+    func put(_ name: String = script, _ bytes: [UInt8] = Array(HookScript.run.utf8)) async throws(GuestFailure) {
+        guard !files.withLock({ $0.contains(name) }) else { return }
+        let words = ["/run/stillpoint/\(run)", name, "\(bytes.count)"]
+        let command = GuestCommand(
+            "/bin/sh", arguments: ["-c", HookScript.put, "stillpoint"] + words, input: bytes)
+        _ = try await GuestScript.run(command, on: agent, within: .seconds(15))
+        files.withLock { _ = $0.insert(name) }
+    }
+
+    /// Leaves nothing of the run in the guest.
+    func tidy() async throws(GuestFailure) {
+        files.withLock { $0 = [] }
+        _ = try await HookScript.tidy.run([run.description], on: agent, within: .seconds(10))
+    }
+
+    /// Nil where the guest lacks what was put there.
+    private func begun(_ call: HookCall, within limit: Duration) async -> Ending? {
         let token = String(UInt64.random(in: .min ... .max), radix: 16)
         let deadline = time.now + limit + Self.grace
         let outcome: ExecOutcome
@@ -37,7 +80,8 @@ struct HookRunner: Sendable {
         switch outcome {
         case .finished(let result):
             if let ending = ending(result, token) { return ending }
-            guard case .code(0) = result.exit else {
+            if case .code(let code) = result.exit, HookScript.missing.contains(code) { return nil }
+            guard result.succeeded else {
                 let said = Self.lastLine(result.stderr)
                 loss = "the shell in the guest ended with \(result.exit)\(said.isEmpty ? "" : ": \(said)")"
                 break
@@ -69,8 +113,6 @@ struct HookRunner: Sendable {
     /// The result file, as soon as it is whole; nil where it never gets so.
     private func collected(_ call: HookCall, _ token: String, until deadline: ContinuousClock.Instant) async -> Ending?
     {
-        // A probe takes its file away itself.
-        guard call.verb != .probe else { return nil }
         let command = HookScript.collect.command([run.description, Self.file(of: call)])
         repeat {
             if case .finished(let result) = try? await agent.exec(command, deadline: time.now + .seconds(5)),
@@ -104,12 +146,14 @@ struct HookRunner: Sendable {
 }
 
 extension HookRunner {
-    func command(_ call: HookCall, within limit: Duration, token: String) -> GuestCommand {
+    private func command(_ call: HookCall, within limit: Duration, token: String) -> GuestCommand {
         let seconds = "\(max(1, limit.components.seconds))"
         return GuestCommand(
             "/bin/sh",
-            arguments: ["-c", HookScript.run, "stillpoint", call.verb.rawValue, seconds, Self.file(of: call), token],
-            environment: environment(call), input: Array(call.hook.text.utf8))
+            arguments: [
+                "/run/stillpoint/\(run)/\(Self.script)", call.verb.rawValue, seconds, call.hook.name,
+                Self.file(of: call), token,
+            ], environment: environment(call))
     }
 
     private func environment(_ call: HookCall) -> [String: String] {
@@ -135,7 +179,8 @@ extension HookRunner {
 
     /// The instance is the guest's word, and no word of the guest becomes a path: only its digest does.
     static func file(of call: HookCall) -> String {
-        let instance = call.instance.map { "." + SHA256.hex(of: Array($0.utf8)).prefix(8) } ?? ""
+        let instance =
+            (call.instance ?? call.parameters["instance"]).map { "." + SHA256.hex(of: Array($0.utf8)).prefix(8) } ?? ""
         return "\(call.hook.name)\(instance).\(call.verb.rawValue)"
     }
 }

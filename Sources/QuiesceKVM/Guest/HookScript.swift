@@ -2,60 +2,87 @@
 
 import Quiesce
 
-/// The constant text that runs a hook in the guest. It is an argument, which the agent writes to the guest's log; the hook
-/// comes on stdin, and what varies as a few harmless words and the environment.
+/// The constant texts that run hooks in the guest. A hook and the script that runs it are put into the run's folder there,
+/// in memory, before anything is locked: what a call carries then is a few harmless words, which the agent writes to the
+/// guest's log, and the environment, which it does not.
 enum HookScript {
-    /// `VERB SECONDS FILE CALL`: writes `FILE.out`, what the hook wrote to stdout and then a line with its exit code, and
-    /// `FILE.err`, the last line of its stderr; prints both. Every fork counts, because this is hold time.
+    /// `FOLDER NAME BYTES`: makes the file of its stdin, all of it or none.
+    static let put =
+        #"umask 077 && mkdir -p "$1" && cat >"$1/$2.$$" && [ "$(wc -c <"$1/$2.$$")" -eq "$3" ] && mv -f "$1/$2.$$" "$1/$2""#
+
+    /// Its exit code, and those of a shell that finds no script, where nothing was begun because something is not there.
+    static let missing = [96, 2, 127]
+
+    /// `VERB SECONDS HOOK FILE CALL`: runs `HOOK.text`. Writes `FILE.out`, what the hook wrote to stdout and then a line
+    /// with its exit code, and `FILE.err`, the last line of its stderr; prints both.
     ///
-    /// Two seds read the hook's output up to our own last line, so that nobody waits for a child that keeps them open.
-    /// Their limits, and not the hook's, are what keeps a hook that writes for ever from filling memory or /run.
+    /// This is hold time, and a program started costs more than all the rest, so `read` and `printf` do the work. The two
+    /// loops read up to our own last line, so that nobody waits for a child that keeps the output open, and stop reading
+    /// where there is too much, which ends the hook. The mark is for drop-ins, which leave what it covers alone.
     static let run = #"""
-        s=$(cat) && exec </dev/null && cd / || exit 1
         umask 077
+        cd / || exit 96
         d=/run/stillpoint/$STILLPOINT_RUN
-        f=$d/$3
-        [ -d "$d" ] || mkdir -p "$d" || exit 1
-        [ "$1" = probe ] || : >"/run/stillpoint/active-$STILLPOINT_RUN" || exit 1
-        end="stillpoint-end $STILLPOINT_RUN $4"
+        t=$d/$3.text
+        [ -r "$t" ] || exit 96
+        if [ "$1" != probe ]; then
+            read -r now _ </proc/uptime
+            echo "${now%%.*}" >"/run/stillpoint/active-$STILLPOINT_RUN"
+        fi
+        f=$d/$4
+        end="stillpoint-end $STILLPOINT_RUN $5"
+        newline='
+        '
+        exec </dev/null 4>&1 5>&2
         hook() {
             if command -v timeout >/dev/null; then
-                timeout -k 2 "$2" /bin/sh -c "$s" stillpoint "$1"
+                timeout -k 2 "$2" /bin/sh -c ". $t" stillpoint "$1"
                 return
             fi
-            /bin/sh -c "$s" stillpoint "$1" &
+            /bin/sh -c ". $t" stillpoint "$1" &
             h=$!
             { sleep "$2"; kill "$h"; sleep 2; kill -9 "$h"; } >/dev/null 2>&1 &
             wait "$h"
             c=$?
             kill "$!" 2>/dev/null
-            case $c in 137 | 143) return 124 ;; esac
             return "$c"
         }
         {
             {
-                hook "$1" "$2" 3>&-
+                hook "$1" "$2" 3>&- 4>&- 5>&-
                 c=$?
                 trap '' PIPE
                 printf '\n%s %s\n' "$end" "$c" 2>/dev/null
                 printf '\n%s\n' "$end" >&2
             } 2>&1 >&3 3>&- | {
+                exec 3>&-
                 ulimit -v 65536
-                ulimit -f 16
-                exec sed -n -e "/^$end\$/b end" -e '/./h' -e '1000!d' -e ':end' -e 'g;p;q' 3>&-
-            } >"$f.err"
+                last='' count=0
+                while IFS= read -r line; do
+                    case $line in "$end") break ;; ?*) last=$line ;; esac
+                    count=$((count + 1))
+                    [ "$count" -lt 1000 ] || break
+                done
+                printf '%.1000s\n' "$last" >"$f.err"
+                printf '%.1000s\n' "$last" >&5
+            }
         } 3>&1 | {
             ulimit -v 65536
-            ulimit -f 128
-            exec sed "/^$end /q"
-        } >"$f.out"
-        IFS= read -r l <"$f.err"
-        printf '%s\n' "$l" >&2
-        [ "$1" = probe ] || exec cat "$f.out"
-        cat "$f.out" && exec rm -rf "$d"
+            all='' bytes=0 count=0
+            while IFS= read -r line; do
+                all=$all$line$newline
+                bytes=$((bytes + ${#line} + 1))
+                count=$((count + 1))
+                if [ "$bytes" -gt 65536 ] || [ "$count" -gt 4096 ]; then all=; break; fi
+                case $line in "$end "*) break ;; esac
+            done
+            printf %s "$all" >"$f.out"
+            printf %s "$all" >&4
+        }
+        exit 0
         """#
 
-    /// `RUN FILE`: prints what ``run`` left, for an answer that got lost.
+    /// `RUN FILE`: prints what `run` left, for an answer that got lost.
     static let collect = GuestScript(
         text: #"""
             f=/run/stillpoint/$1/$2

@@ -77,6 +77,25 @@ struct Manifest {
         _ = try? runs.removeFolder(run.description)
     }
 
+    /// What a hook gave, as long as it is what the manifest says.
+    static func artifact(_ artifact: MemberReport.Application.Artifact, of run: RunID, in state: StateFolder)
+        throws(Failure) -> [UInt8]
+    {
+        let what = "cannot read \(artifact.name) of run \(run)"
+        let bytes = try explaining(what, else: .internalError) { () throws(Errno) -> [UInt8] in
+            guard let folder = try state.folder.folder(runs)?.folder(run.description) else {
+                throw .noSuchFileOrDirectory
+            }
+            let file = try folder.open(artifact.name, 0)
+            return try file.read(Int(clamping: file.status().size))
+        }
+        guard SHA256.hex(of: bytes) == artifact.sha256 else {
+            throw Failure(
+                .internalError, "\(what): it is not what the manifest says, so the file was damaged or changed")
+        }
+        return bytes
+    }
+
     /// The manifest last: where it is, the rest is.
     private func put(in parent: Folder) throws(Errno) {
         let folder = try parent.folder(report.run, makingWith: 0o700)

@@ -12,6 +12,7 @@ struct Show: Verb {
     @ParentCommand var parent: Stillpoint
     @Argument(help: "Name, id or UUID.") var domain: String
     @Argument(help: "The current one without it.") var name: String?
+    @Option(help: "Write what a hook gave under this name to stdout, byte by byte, instead.") var artifact: String?
     @OptionGroup var shape: OutputOptions
     @OptionGroup var general: GeneralOptions
 
@@ -20,6 +21,10 @@ struct Show: Verb {
     func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
         let workplace = try workplace(general)
         let open = try await workplace.guest(domain)
+        if let artifact {
+            Terminal.write(try await workplace.artifact(artifact, of: open.identity, name))
+            return .reached
+        }
         let report = try await workplace.manifest(of: open.identity, name)
         try output.result(report) { report.text($0) + report.recovery($0) }
         return .reached

@@ -27,7 +27,7 @@ struct SettingsTests {
     func complete() throws {
         let settings = try settings(
             """
-            defaults: { require: application, maxFreeze: 5s }
+            defaults: { require: application, maxFreeze: 5s, maxHold: 20s, hookTimeout: 2m }
             guests:
               db01:
                 exclude: [vdc,
@@ -35,6 +35,7 @@ struct SettingsTests {
                 maxFreeze: 500ms
               "web 1":
                 require: crash
+                maxHold: 3s
             chain: { warn: 4, refuse: 12 }
             """)
         let vdc = try #require(DiskTarget("vdc"))
@@ -43,7 +44,11 @@ struct SettingsTests {
         #expect(settings.guest("db01").require == .application)
         #expect(settings.guest("db01").maxFreeze == .milliseconds(500))
         #expect(settings.guest("web 1").require == .crash)
-        #expect(settings.guest("other") == Settings.Guest(require: .application, maxFreeze: .seconds(5)))
+        #expect(settings.guest("web 1").maxHold == .seconds(3))
+        #expect(
+            settings.guest("other")
+                == Settings.Guest(
+                    require: .application, maxFreeze: .seconds(5), maxHold: .seconds(20), hookTimeout: .seconds(120)))
         #expect(settings.chain == ChainLimits(warn: 4, refuse: 12))
     }
 
@@ -57,9 +62,9 @@ struct SettingsTests {
     @Test(
         "an unknown key is refused where it stands",
         arguments: [
-            ("defaults: { require: crash, hookTimeout: 30s }", "1:29", "hookTimeout"),
-            ("defaults:\n  maxHold: 15s\n", "2:3", "maxHold"),
-            ("guests:\n  db01:\n    hooks: []\n", "3:5", "hooks"),
+            ("defaults: { require: crash, hooktimeout: 30s }", "1:29", "hooktimeout"),
+            ("defaults:\n  hooks: []\n", "2:3", "hooks"),
+            ("guests:\n  db01:\n    hookTimeout: 30s\n", "3:5", "hookTimeout"),
             ("\nprune: { keep: 7 }", "2:1", "prune"),
             ("chain: { warn: 8, <<: {} }", "1:19", "<<"),
         ])

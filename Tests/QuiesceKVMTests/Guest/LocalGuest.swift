@@ -18,6 +18,8 @@ actor LocalGuest: AgentChannel {
     }
 
     let scratch: ScratchFolder
+    /// In the place of `/run/stillpoint`, and as long, because what is put there is counted.
+    nonisolated let run: String
     private let shell: String
     /// Variables that go before those that are sent, such as a PATH.
     private let environment: [String: String]
@@ -27,13 +29,38 @@ actor LocalGuest: AgentChannel {
     private(set) var heard: [JSONValue] = []
     /// Answers that get lost on their way, by command.
     private var losing: [String: Int]
+    private var refusing: Set<String> = []
 
-    init(shell: String = Shell.posix, environment: [String: String] = [:], losing: [String: Int] = [:]) throws {
+    /// Bytes of each program's input.
+    private var inputs: [Int] = []
+    /// The program from which on answers get lost, the first being 1.
+    private let first: Int
+    /// Input arrives without its end.
+    private let tearing: Bool
+
+    init(
+        shell: String = Shell.posix, environment: [String: String] = [:], losing: [String: Int] = [:],
+        from first: Int = 1, tearing: Bool = false
+    ) throws {
+        self.first = first
+        self.tearing = tearing
         scratch = try ScratchFolder()
+        run = "/tmp/sp-" + String((0..<7).compactMap { _ in "0123456789abcdef".randomElement() })
         self.shell = shell
         self.environment = environment
         self.losing = losing
     }
+
+    /// Since the last time.
+    func takeInputs() -> [Int] {
+        defer { inputs = [] }
+        return inputs
+    }
+
+    /// From now on its answers to that command get lost before it is carried out.
+    func refuse(_ command: String) { refusing.insert(command) }
+
+    deinit { try? FileManager.default.removeItem(atPath: run) }
 
     func exchange(_ request: String, timeout: Duration) async throws(AgentError) -> String {
         let answer: String?
@@ -46,6 +73,7 @@ actor LocalGuest: AgentChannel {
         let request = try JSONValue(parsing: text)
         heard.append(request)
         let command = try #require(request["execute"]?.string)
+        if refusing.contains(command) { return nil }
         let arguments = try #require(request["arguments"])
         let answer: JSONValue
         switch command {
@@ -53,7 +81,7 @@ actor LocalGuest: AgentChannel {
         case "guest-exec-status": answer = try status(pid_t(try #require(arguments["pid"]?.integer)))
         default: throw CocoaError(.featureUnsupported)
         }
-        if let left = losing[command], left > 0 {
+        if let left = losing[command], left > 0, count >= first {
             // A status is lost only once there is one: that is the answer an agent gives but once.
             if command == "guest-exec" || answer["exited"] == true {
                 losing[command] = left - 1
@@ -63,7 +91,7 @@ actor LocalGuest: AgentChannel {
         return try JSONValue.object(["return": answer]).text()
     }
 
-    private func moved(_ text: String) -> String { text.replacing("/run/stillpoint", with: scratch("run")) }
+    private func moved(_ text: String) -> String { text.replacing("/run/stillpoint", with: run) }
 
     private func start(_ arguments: JSONValue) throws -> pid_t {
         let path = try #require(arguments["path"]?.string)
@@ -72,16 +100,18 @@ actor LocalGuest: AgentChannel {
         variables = variables.filter { text in !environment.keys.contains { text.hasPrefix($0 + "=") } }
         variables += environment.map { "\($0)=\($1)" }
         let input = arguments["input-data"]?.string.flatMap { Base64.decode($0) } ?? []
-        try scratch.write(moved(String(decoding: input, as: UTF8.self)), to: "input")
+        inputs.append(input.count)
         // By name, so that no other test's child gets hold of an end.
         count += 1
+        let text = String(decoding: input.dropLast(tearing ? 3 : 0), as: UTF8.self)
+        try scratch.write(moved(text), to: "input-\(count)")
         let pipes = [scratch("output-\(count)"), scratch("errors-\(count)")]
         let ends = pipes.map { mkfifo($0, 0o600) == 0 ? open($0, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1 }
         try #require(!ends.contains(-1))
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, 0, scratch("input"), O_RDONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, 0, scratch("input-\(count)"), O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 1, pipes[0], O_WRONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 2, pipes[1], O_WRONLY, 0)
         var attributes = posix_spawnattr_t()
