@@ -80,9 +80,9 @@ final class HookRunner: Sendable {
         switch outcome {
         case .finished(let result):
             if let ending = ending(result, token) { return ending }
-            if case .code(let code) = result.exit, HookScript.missing.contains(code) { return nil }
+            let said = Self.lastLine(result.stderr)
+            if HookScript.isMissing(result.exit, said) { return nil }
             guard result.succeeded else {
-                let said = Self.lastLine(result.stderr)
                 loss = "the shell in the guest ended with \(result.exit)\(said.isEmpty ? "" : ": \(said)")"
                 break
             }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import GuestAgent
 import Quiesce
 
 /// The constant texts that run hooks in the guest. A hook and the script that runs it are put into the run's folder there,
@@ -10,8 +11,15 @@ enum HookScript {
     static let put =
         #"umask 077 && mkdir -p "$1" && cat >"$1/$2.$$" && [ "$(wc -c <"$1/$2.$$")" -eq "$3" ] && mv -f "$1/$2.$$" "$1/$2""#
 
-    /// Its exit code, and those of a shell that finds no script, where nothing was begun because something is not there.
-    static let missing = [96, 2, 127]
+    /// Whether nothing was begun because script or hook are not there. The other codes are those of shells that find no
+    /// script; they mean other things too.
+    static func isMissing(_ exit: ExecResult.Exit, _ said: String) -> Bool {
+        switch exit {
+        case .code(96): true
+        case .code(2), .code(127): said.contains("No such file")
+        default: false
+        }
+    }
 
     /// `VERB SECONDS HOOK FILE CALL`: runs `HOOK.text`. Writes `FILE.out`, what the hook wrote to stdout and then a line
     /// with its exit code, and `FILE.err`, the last line of its stderr; prints both.

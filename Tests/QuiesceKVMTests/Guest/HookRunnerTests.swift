@@ -278,49 +278,4 @@ struct HookRunnerTests {
         #expect(try output(await ending("echo '{\"state\":\"absent\"}'", .probe, on: guest)).contains("absent"))
         #expect(try FileManager.default.contentsOfDirectory(atPath: guest.run) == ["\(run)"])
     }
-
-    // MARK: quoting
-
-    static let names: [String] =
-        [
-            " ", "a b", " a", "a ", "  ", "\t", "a\tb", "\n", "a\nb", "\n\n", "a\n", "'", "''", "it's", "\"", "a\"b",
-            "'\"'\"'", "`id`", "$(id)", "$((1+1))", "$HOME", "${HOME}", "$$", "$", "\\", "\\\\", "\\n", "a\\", "\\'",
-            ";",
-            "; id", "&", "&&", "|", "||", "<", ">", ">/tmp/x", "*", "?", "[a-z]", "~", "~root", "#", "# a", "!", "!!",
-            "-",
-            "-n", "-e", "--", "--help", "-rf /", "=", "a=b", "%", "%s", "%n%n%n", "{a,b}", "(", ")", "()", "{ :; }",
-            "\r",
-            "\u{1B}[31m", "ä", "データ", "🐘", "\u{202E}", "15/main", "../..", "/", "EOF", "eval", "$'\\n'",
-            String(repeating: "x", count: 4096),
-        ]
-
-    @Test("a name comes through as it is, whatever it holds, and starts nothing", arguments: names)
-    func quoting(name: String) async throws {
-        let guest = try LocalGuest()
-        let told = await ending(
-            #"printf '%s|%s' "$STILLPOINT_PARAM_INSTANCE" "$STILLPOINT_PARAM_MODE""#, on: guest,
-            parameters: ["mode": name], instance: name)
-        #expect(try output(told) == "\(name)|\(name)")
-        #expect(try FileManager.default.contentsOfDirectory(atPath: "\(guest.run)/\(run)").count == 4)
-    }
-
-    @Test("a value that no environment can hold is not sent")
-    func nul() async throws {
-        let guest = try LocalGuest()
-        guard case .failed(let why) = await ending("exit 0", on: guest, parameters: ["mode": "a\0b"]) else {
-            Issue.record("sent")
-            return
-        }
-        #expect(why.contains("not started"))
-        #expect(try FileManager.default.contentsOfDirectory(atPath: "\(guest.run)/\(run)").count == 2)
-    }
-
-    @Test(
-        "a key of the configuration becomes a variable's name",
-        arguments: [
-            ("lockWait", "LOCK_WAIT"), ("instance", "INSTANCE"), ("a1B2c", "A1_B2C"), ("maxLagMs", "MAX_LAG_MS"),
-        ])
-    func keys(key: String, name: String) {
-        #expect(HookRunner.upperSnake(key) == name)
-    }
 }
