@@ -136,7 +136,7 @@ struct DropInTests {
     }
 
     @Test(
-        "a value of the configuration reaches the hook as it is, and starts nothing", arguments: HookQuotingTests.names)
+        "a value of the configuration reaches the hook as it is, and starts nothing", arguments: OddText.all)
     func quoting(name: String) throws {
         let hook = Hook(
             name: "sample", origin: "test", sha256: "",
@@ -148,7 +148,7 @@ struct DropInTests {
         #expect(script.name == "fsfreeze-hook.d/stillpoint-10-sample")
     }
 
-    @Test("an instance's name in a file's name is harmless", arguments: HookQuotingTests.names)
+    @Test("an instance's name in a file's name is harmless", arguments: OddText.all)
     func names(name: String) throws {
         let script = try #require(dropIns([name]).scripts.first)
         let stem = script.name.dropFirst("fsfreeze-hook.d/stillpoint-10-sample-".count)

@@ -62,7 +62,7 @@ struct ArtifactTests {
         let failure = await #expect(throws: Failure.self) {
             try await workplace.artifact("postgresql-15-main-backup_label", of: .db01, nil)
         }
-        #expect(failure?.message.contains("not what the manifest says") == true)
+        #expect(failure?.message.contains("postgresql-15-main-backup_label") == true)
         #expect(unlink(scratch(file)) == 0)
         await #expect(throws: Failure.self) {
             try await workplace.artifact("postgresql-15-main-backup_label", of: .db01, nil)
