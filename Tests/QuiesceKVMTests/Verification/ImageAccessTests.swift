@@ -49,7 +49,7 @@ struct ImageAccessTests {
     func elsewhere(options: [String], complaint: String) async throws {
         try await Bench.with { bench in
             let made = try await Tool("qemu-img", package: "qemu-utils").run(
-                ["create", "-q", "-f", "qcow2"] + options + [bench.path("disk"), "1M"], deadline: .now + .seconds(20))
+                ["create", "-q", "-f", "qcow2"] + options + [bench.path("disk"), "1M"], deadline: .now + .seconds(120))
             try #require(made.succeeded, "\(made.reason)")
             let findings = try await bench.check(("vda", "disk", "qcow2"))
             #expect(findings.map(\.result) == [.notChecked])
@@ -150,11 +150,11 @@ struct ImageAccessTests {
                 do {
                     let image = FrozenImage(target: "vda", path: bench.path(format), format: format)
                     let disk = try FrozenDisk(image)
-                    let refused = try await qemuIO.run(write, deadline: .now + .seconds(20))
+                    let refused = try await qemuIO.run(write, deadline: .now + .seconds(120))
                     #expect(refused.status == .exited(1))
                     withExtendedLifetime(disk) {}
                 }
-                #expect(try await qemuIO.run(write, deadline: .now + .seconds(20)).succeeded)
+                #expect(try await qemuIO.run(write, deadline: .now + .seconds(120)).succeeded)
             }
         }
     }

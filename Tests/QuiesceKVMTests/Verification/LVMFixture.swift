@@ -62,7 +62,7 @@ enum LVMFixture {
         try bench.write(
             [UInt8](try #require(Data(base64Encoded: packed, options: .ignoreUnknownCharacters))), to: name, at: 0)
         let result = try await Tool("gzip", package: "gzip").run(
-            ["-dc", bench.path(name)], deadline: .now + .seconds(20))
+            ["-dc", bench.path(name)], deadline: .now + .seconds(120))
         return result.output
     }
 }
