@@ -47,9 +47,11 @@ enum HookScript {
                 timeout -k 2 "$2" /bin/sh -c ". $t" stillpoint "$1"
                 return
             fi
-            /bin/sh -c ". $t" stillpoint "$1" &
+            group=
+            ! command -v setsid >/dev/null || group=-
+            ${group:+setsid} /bin/sh -c ". $t" stillpoint "$1" &
             h=$!
-            { sleep "$2"; kill "$h"; sleep 2; kill -9 "$h"; } >/dev/null 2>&1 &
+            { sleep "$2"; kill -- "$group$h"; sleep 2; kill -9 -- "$group$h"; } >/dev/null 2>&1 &
             wait "$h"
             c=$?
             kill "$!" 2>/dev/null
@@ -64,6 +66,7 @@ enum HookScript {
                 printf '\n%s\n' "$end" >&2
             } 2>&1 >&3 3>&- | {
                 exec 3>&-
+                # shellcheck disable=SC3045 # not POSIX, but every sh of a Linux guest has it
                 ulimit -v 65536
                 last='' count=0
                 while IFS= read -r line; do
@@ -75,6 +78,7 @@ enum HookScript {
                 printf '%.1000s\n' "$last" >&5
             }
         } 3>&1 | {
+            # shellcheck disable=SC3045
             ulimit -v 65536
             all='' bytes=0 count=0
             while IFS= read -r line; do

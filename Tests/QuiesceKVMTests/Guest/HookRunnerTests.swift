@@ -148,10 +148,10 @@ struct HookRunnerTests {
         let text = "sleep 600 & echo \"$!\" >'\(mark)'; trap '' TERM; while :; do sleep 600; done"
         let told = await ending(text, on: guest, within: .seconds(1))
         guard case .ended(let code, [], _) = told, [124, 137].contains(code) else { throw Unexpected(ending: told) }
-        // The timeout of busybox ends the hook alone.
-        guard !shell.contains("busybox") else { return }
         let pid = try #require(
             pid_t(try String(contentsOfFile: mark, encoding: .utf8).trimmingCharacters(in: .newlines)))
+        // The timeout of busybox ends the hook alone.
+        guard !shell.contains("busybox") else { kill(pid, SIGKILL); return }
         // Gone, or a zombie that nobody has collected.
         let state = (try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8))?.split(separator: ")").last
         #expect(state == nil || state?.hasPrefix(" Z") == true)
@@ -160,7 +160,7 @@ struct HookRunnerTests {
     @Test("without timeout(1) the shell itself ends it", arguments: shells)
     func noTimeout(shell: String) async throws {
         let tools = try ScratchFolder()
-        for name in ["cat", "mkdir", "mv", "wc", "sleep"] {
+        for name in ["cat", "mkdir", "mv", "setsid", "sleep", "wc"] {
             #expect(symlink("/usr/bin/\(name)", tools(name)) == 0)
         }
         let guest = try LocalGuest(shell: shell, environment: ["PATH": tools.path])
