@@ -107,10 +107,12 @@ extension GuestFacts {
             findings.append(
                 Finding(
                     .note, "agent.cannotExecute",
-                    "guest-exec is disabled in the guest agent: no sync before the freeze, no expedited RCU, no look at volume groups",
+                    "guest-exec is disabled in the guest agent: no hook can run, so filesystem consistency at most; no dead-man, no sync before the freeze, no expedited RCU, no look at volume groups",
                     fix: [
                         "in the guest, /etc/qemu/qemu-ga.conf:   drop guest-exec and guest-exec-status from block-rpcs",
+                        "(RHEL, /etc/sysconfig/qemu-ga: add them to the allowed list)",
                         "systemctl restart qemu-guest-agent",
+                        "or keep it off:   stillpoint hooks install \(name)   (run by the agent at each freeze; their proof stays in the guest)",
                     ]))
         } else if report.survey == nil {
             findings.append(
