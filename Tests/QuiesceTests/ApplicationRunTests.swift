@@ -51,6 +51,17 @@ struct ApplicationRunTests {
         #expect(world.log.count(.freeze) == 0)
         #expect(world.log.details(of: .hookRelease) == ["mysql failed", "postgresql failed"])
         #expect(world.host.overlays.isEmpty)
+        #expect(world.log.count(.tidy) == 1 && world.log.count(.dismissed) == 1)
+    }
+
+    @Test("a hook that fails in prepare and ends the run leaves nothing in the guest, and no guardian")
+    func failingFirst() async throws {
+        var world = try world(.fail)
+        world.guest.hooks = ["postgresql": [.prepare: [.failed("no")]]]
+        let report = try await world.run()
+        #expect(report.exit == 20)
+        #expect(world.log.count(.arm) == 0)
+        #expect(world.log.count(.tidy) == 1 && world.log.count(.dismissed) == 1)
     }
 
     @Test("a hook that fails in prepare takes no lock, and what it left idle is put down")

@@ -104,18 +104,17 @@ extension SnapshotRun {
 
     /// Nothing is frozen any more: what would have thawed in our place is called off. Kept where that is not certain.
     func standDown(_ record: inout RunRecord) async {
-        guard record.guardian == .armed else { return }
+        guard record.hasPrepared else { return }
         if case .unproved = record.window?.thaw { return }
         ports.guardian.dismiss()
-        if record.deadMan != .absent {
-            do throws(GuestFailure) {
-                if let word = try await ports.guest.disarm(run) {
-                    record.deadManActed = word
-                }
-                if record.hooks.entries.allSatisfy({ $0.releaseFailure == nil }) { try await ports.guest.tidy(run) }
-            } catch {
-                tell(.note("the dead-man inside \(plan.guest.name) ends by itself: \(error.cause)"))
-            }
+        let isArmed = record.deadMan != .absent
+        do throws(GuestFailure) {
+            if isArmed { record.deadManActed = try await ports.guest.disarm(run) }
+            // What a hook that is stuck needs for its release stays.
+            let isStuck = record.hooks.entries.contains { $0.releaseFailure != nil }
+            if isArmed || !record.hooks.isEmpty, !isStuck { try await ports.guest.tidy(run) }
+        } catch {
+            tell(.note("what is left in \(plan.guest.name) ends by itself: \(error.cause)"))
         }
         if let word = await ports.guardian.lastWord() { tell(.note("guardian: \(word)")) }
     }

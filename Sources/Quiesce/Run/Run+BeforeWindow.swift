@@ -28,6 +28,7 @@ extension SnapshotRun {
     /// Everything slow inside the guest, and whatever could thaw it in our place, while nothing waits.
     func prepare(_ record: inout RunRecord) async throws(Failure) {
         guard plan.freezes else { return }
+        record.hasPrepared = true
         tell(.began(.prepare))
         let start = ports.time.now
         var notes = plan.applications.map(\.label)

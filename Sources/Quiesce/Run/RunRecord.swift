@@ -8,6 +8,8 @@ struct RunRecord {
     let startedAt: Timestamp
     let begin: ContinuousClock.Instant
     var hooks: HookStack
+    /// Something may be left in the guest, and the guardian stand.
+    var hasPrepared = false
     var deadMan = DeadMan.absent
     /// What the dead-man said that it had done by itself.
     var deadManActed: String?
