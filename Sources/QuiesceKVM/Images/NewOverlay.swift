@@ -39,7 +39,7 @@ struct NewOverlay: Sendable {
     func fill(with images: QemuImages) async throws(Failure) {
         let layout = try ClusterLayout(of: disk.base)
         try await format(layout, with: images.qemuImg)
-        try adoptOwner()
+        try finish()
         let header = try await images.header(of: ImageLayer(path: disk.overlay, format: "qcow2"))
         if let difference = header.difference(from: disk) ?? layout.difference(from: header) {
             throw Failure(.refused, "\(disk.overlay) came out wrong: \(difference)")
@@ -76,14 +76,15 @@ struct NewOverlay: Sendable {
         throw Failure(.refused, "cannot make \(disk.overlay): \(result.reason)")
     }
 
-    /// The base's owner and mode, then everything onto the disk.
-    private func adoptOwner() throws(Failure) {
+    /// Its tables, the base's owner and mode, then everything onto the disk.
+    private func finish() throws(Failure) {
         let isOurs = try explaining(
-            "cannot give \(disk.overlay) the owner of \(disk.base.path)", else: .refused
+            "cannot make \(disk.overlay) ready for use", else: .refused
         ) { () throws(Errno) in
             let file = try folder.open(name, O_RDWR)
             let now = try file.status()
             guard FileIdentity(now) == identity else { return false }
+            try MappingTables.prepare(in: file)
             let base = try Stat(FilePath(disk.base.path))
             if now.userID != base.userID || now.groupID != base.groupID {
                 try posix { fchown(file.descriptor, base.userID.rawValue, base.groupID.rawValue) }

@@ -14,11 +14,15 @@ final class OpenFile: Sendable {
 
     func status() throws(Errno) -> Stat { try Stat(FileDescriptor(rawValue: descriptor)) }
 
-    func write(_ bytes: [UInt8]) throws(Errno) {
+    /// - Parameter offset: nil for where the last write ended.
+    func write(_ bytes: [UInt8], at offset: Int? = nil) throws(Errno) {
         var done = 0
         while done < bytes.count {
             let rest = bytes[done...]
-            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            let count = rest.withUnsafeBytes { buffer in
+                if let offset { return pwrite(descriptor, buffer.baseAddress, buffer.count, off_t(offset + done)) }
+                return Glibc.write(descriptor, buffer.baseAddress, buffer.count)
+            }
             if count < 0, errno == EINTR { continue }
             guard count > 0 else { throw count == 0 ? .ioError : Errno(rawValue: errno) }
             done += count

@@ -36,6 +36,12 @@ final class ScratchFolder: Sendable {
 
     func mode(_ name: String) throws -> mode_t { try Self.mode(self(name)) }
 
+    func size(_ name: String) throws -> Int64 {
+        var status = stat()
+        try #require(lstat(self(name), &status) == 0)
+        return Int64(status.st_size)
+    }
+
     static func mode(_ path: String) throws -> mode_t {
         var status = stat()
         try #require(lstat(path, &status) == 0)
