@@ -66,8 +66,7 @@ extension GuestScript {
             d=/run/stillpoint/$1/deadman deadline=$2
             [ "$3" = 1 ] && echo 1 >/sys/kernel/rcu_expedited
             shift 3
-            for m in "$@"; do sync -f "$m" 2>/dev/null & done
-            wait
+            sync -f "$@" 2>/dev/null
             read -r pid <"$d/pid" && read -r _ _ state _ <"/proc/$pid/stat" && [ "$state" != Z ] || exit 1
             echo "$deadline" 1<>"$d/deadline"
             """#)

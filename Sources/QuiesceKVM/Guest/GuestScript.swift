@@ -60,7 +60,8 @@ extension GuestScript {
             value /sys/devices/system/cpu/isolated && say "isolated $v"
             for b in /sys/class/block/*; do
                 n=${b##*/}
-                p=$(cd -P "$b" 2>/dev/null && pwd -P) || continue
+                cd -P "$b" 2>/dev/null || continue
+                p=$PWD
                 if [ -e "$b/partition" ]; then
                     d=${p%/*}
                     say "part $n ${d##*/}"
@@ -92,7 +93,9 @@ extension GuestScript {
                     *) command -v "$w" >/dev/null && say "has $w" ;;
                 esac
             done
-            if command -v pvs >/dev/null 2>&1; then
+            # As udev links physical volumes: where there are none, asking LVM would take longer than all the rest.
+            set -- /dev/disk/by-id/lvm-pv-uuid-*
+            if { [ -e "$1" ] || [ ! -d /run/udev ]; } && command -v pvs >/dev/null 2>&1; then
                 pvs --noheadings --separator ' ' -o pv_name,vg_uuid,vg_name 2>/dev/null | while read -r d u g; do
                     [ -n "$g" ] && say "pv ${d##*/} $u $g"
                 done
@@ -100,10 +103,15 @@ extension GuestScript {
             say end
             """#)
 
-    /// The bulk of it; ``steady`` takes what was written meanwhile, so that the freeze finds little left.
+    /// The bulk of it; ``steady`` takes what was written meanwhile, so that the freeze finds little left. Four to a process:
+    /// one for each takes three times as long where processes are dear (16 filesystems on TCG, measured).
     static let sync = GuestScript(
         text: #"""
-            for m in "$@"; do sync -f "$m" 2>/dev/null & done
+            while [ "$#" -gt 4 ]; do
+                sync -f "$1" "$2" "$3" "$4" 2>/dev/null &
+                shift 4
+            done
+            sync -f "$@" 2>/dev/null &
             wait
             """#)
 }

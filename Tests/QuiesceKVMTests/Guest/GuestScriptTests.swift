@@ -34,12 +34,17 @@ struct GuestScriptTests {
     func sync() throws {
         let scratch = try ScratchFolder()
         let folder = try scratch.makeFolder("bin")
-        try scratch.program("echo \"$@\" >>'\(scratch("synced"))'\n[ \"$2\" != /gone ]", at: "bin/sync")
-        let result = try Shell.run(
-            GuestScript.sync.text, ["/", "/mnt/a b", "/gone"], environment: ["PATH": folder + ":/bin"])
-        #expect(result.status == 0)
-        let lines = try scratch.text(of: "synced").split(separator: "\n").sorted()
-        #expect(lines == ["-f /", "-f /gone", "-f /mnt/a b"])
+        try scratch.program(
+            "[ \"$1\" = -f ] || exit 1\nshift\nprintf '%s\\n' \"$@\" >>'\(scratch("synced"))'\nexit 1", at: "bin/sync")
+        for count in [1, 3, 4, 5, 8, 17] {
+            try? FileManager.default.removeItem(atPath: scratch("synced"))
+            let mountpoints = (1...count).map { "/mnt/a \($0)" }
+            let result = try Shell.run(
+                GuestScript.sync.text, mountpoints, environment: ["PATH": folder + ":/bin"])
+            #expect(result.status == 0)
+            let lines = try scratch.text(of: "synced").split(separator: "\n").map(String.init)
+            #expect(lines.sorted() == mountpoints.sorted())
+        }
     }
 
     @Test("the survey tells a guest without systemd, sysfs files or LVM as whole as any")
