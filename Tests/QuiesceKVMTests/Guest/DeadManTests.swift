@@ -19,8 +19,11 @@ struct DeadManTests {
         for (name, text) in [
             ("fsfreeze", "[ \"$1\" = --version ] || echo \"$@\" >>'\(scratch("thawed"))'"),
             ("sync", "echo \"$@\" >>'\(scratch("synced"))'"),
-            // Until the test says that it is over; by the real one in between.
-            ("sleep", "case $1 in 0|0.05) exit ;; esac; until [ -e '\(scratch("over"))' ]; do /bin/sleep 0.05; done"),
+            // Until the test says that it is over, or is gone; by the real one in between.
+            (
+                "sleep",
+                "case $1 in 0|0.05) exit ;; esac; while [ -e \"$0\" ] && [ ! -e '\(scratch("over"))' ]; do /bin/sleep 0.05; done"
+            ),
         ] {
             try scratch.program(text, at: "bin/\(name)")
         }
