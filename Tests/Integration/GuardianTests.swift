@@ -29,6 +29,7 @@ extension Lab.Plain {
         #expect(unfinished?.count == 1)
         // What it had made and frozen is ours to clear away by hand.
         _ = try await guest.stillpoint("thaw", guest.name)
+        try await Virsh.run("metadata", guest.name, "https://stillpoint.dev/owner/1", "--remove", "--live")
         for file in try FileManager.default.contentsOfDirectory(atPath: guest.folder) where file.hasSuffix(".killed") {
             try FileManager.default.removeItem(atPath: "\(guest.folder)/\(file)")
         }
