@@ -48,7 +48,10 @@ extension Lab.Base {
             try await inside(
                 copy, "runuser -u postgres -- psql -Atqc \"SELECT pg_current_wal_lsn() >= '$1'::pg_lsn\"", lsn) == "t")
         // Quiet when nothing is wrong.
-        _ = try await inside(copy, "runuser -u postgres -- pg_amcheck --all --install-missing --heapallindexed")
+        _ = try await inside(
+            copy,
+            "runuser -u postgres -- \"$(ls /usr/lib/postgresql/*/bin/pg_amcheck | tail -n 1)\" --all --install-missing --heapallindexed"
+        )
 
         let mariadb = try position("mysql", of: report)
         #expect(mariadb["relation"] == "exact")
