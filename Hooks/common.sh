@@ -222,7 +222,7 @@ for client in *.client; do
         while [ -e "$client" ]; do sleep 1; done
     } &
 done
-# Only once every pipe is held open here is nothing lost that is written into it.
+# And the numbers by which `release` ends the clients.
 for client in *.client; do until [ -s "${client%.client}.pid" ]; do sleep 0.01; done; done
 echo "$$" >holder
 while [ -e deadline ]; do

@@ -47,6 +47,8 @@ struct HookStack: Sendable {
     }
 
     var isEmpty: Bool { entries.isEmpty }
+    /// Those whose locks may still be there.
+    var stuck: [Entry] { entries.filter { $0.releaseFailure != nil } }
     /// What the hooks took while locks could be held.
     var waitedMs: Int64 {
         entries.reduce(0) { $0.addingClamped(($1.tookMs[.preFreeze] ?? 0).addingClamped($1.tookMs[.postThaw] ?? 0)) }

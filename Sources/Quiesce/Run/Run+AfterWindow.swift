@@ -111,8 +111,7 @@ extension SnapshotRun {
         do throws(GuestFailure) {
             if isArmed { record.deadManActed = try await ports.guest.disarm(run) }
             // What a hook that is stuck needs for its release stays.
-            let isStuck = record.hooks.entries.contains { $0.releaseFailure != nil }
-            if isArmed || !record.hooks.isEmpty, !isStuck { try await ports.guest.tidy(run) }
+            if isArmed || !record.hooks.isEmpty, record.hooks.stuck.isEmpty { try await ports.guest.tidy(run) }
         } catch {
             tell(.note("what is left in \(plan.guest.name) ends by itself: \(error.cause)"))
         }
@@ -193,7 +192,7 @@ extension SnapshotRun {
         }
         if record.filesystem.result == .failed {
             record.status = .verificationFailed
-        } else if record.hooks.entries.contains(where: { $0.releaseFailure != nil }) {
+        } else if !record.hooks.stuck.isEmpty {
             record.status = .releaseFailed
         } else if reached >= plan.asked {
             record.status = .reached

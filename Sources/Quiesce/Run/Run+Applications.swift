@@ -48,8 +48,7 @@ extension SnapshotRun {
             case .notSent, nil: .failed
             }
         await record.hooks.release(outcome)
-        record.released = ports.time.now
-        let stuck = record.hooks.entries.filter { $0.releaseFailure != nil }
+        let stuck = record.hooks.stuck
         record.add(
             .postThaw, stuck.isEmpty ? .ok : .failed, from: start, to: ports.time.now,
             stuck.isEmpty ? nil : stuck.map(\.application.label).joined(separator: ", "))

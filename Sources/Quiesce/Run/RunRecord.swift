@@ -14,8 +14,6 @@ struct RunRecord {
     /// What the dead-man said that it had done by itself.
     var deadManActed: String?
     var guardian = MemberReport.Presence.absent
-    /// The last lock was released.
-    var released: ContinuousClock.Instant?
     var phases: [PhaseReport] = []
     var offset: ClockOffset?
     var window: Window.Result?

@@ -10,7 +10,6 @@ final class GuardProcess: Guardian {
     private struct Child {
         let pid: pid_t
         let socket: OpenFile
-        var isArmed = false
     }
 
     private let guest: GuestIdentity
@@ -109,10 +108,8 @@ final class GuardProcess: Guardian {
     }
 
     func arm(_ limit: Duration) throws(Failure) {
-        let isTold = child.withLock { child -> Bool in
-            guard let socket = child?.socket, tell(socket, "freeze \(limit.inMilliseconds)\n") else { return false }
-            child?.isArmed = true
-            return true
+        let isTold = child.withLock { child in
+            child.map { tell($0.socket, "freeze \(limit.inMilliseconds)\n") } ?? false
         }
         guard isTold else {
             throw Failure(.refused, "the guardian of \(guest.name) has died; nothing was frozen", hint: "dmesg | tail")
