@@ -14,7 +14,7 @@ struct BareDomain: Sendable {
     ///
     /// - Parameter images: file names below a folder of its own; or absolute paths of images that are there already.
     static func with(
-        named name: String = "stillpoint-lab-it-bare", images: [String] = ["one.qcow2", "two.qcow2"],
+        named name: String = "\(Place.guestPrefix)-bare", images: [String] = ["one.qcow2", "two.qcow2"],
         running: Bool = true, _ body: (BareDomain) async throws -> Void
     ) async throws {
         let folder = "/var/tmp/stillpoint-it-\(getpid())"

@@ -106,9 +106,9 @@ extension Lab.Base {
         let image = try #require(guest.disks["vde"])
         let taken = try await guest.stillpoint("snapshot", guest.name, "--disk", "vde", "--name", "mine", "--no-freeze")
         #expect(taken.exit == 0, "\(taken)")
-        try await BareDomain.with(named: "stillpoint-lab-it-other", images: [image], running: false) { _ in
+        try await BareDomain.with(named: "\(Place.guestPrefix)-other", images: [image], running: false) { _ in
             let one = try await guest.stillpoint("commit", guest.name, "--json")
-            try expectFailure(one, 20, "stillpoint-lab-it-other", isJSON: true)
+            try expectFailure(one, 20, "\(Place.guestPrefix)-other", isJSON: true)
             let all = try await guest.stillpoint("commit", guest.name, "--all", "--disk", "vde", "--json")
             #expect(all.exit != 0, "\(all)")
             #expect(try await Virsh.disks(of: guest.name)["vde"]?.hasSuffix(".mine") == true)

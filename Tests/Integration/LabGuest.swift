@@ -35,7 +35,7 @@ struct LabGuest: Sendable {
 
     static func up(_ shape: Shape) async throws -> LabGuest {
         let stillpoint = try Stillpoint()
-        let name = "stillpoint-lab-it-\(shape.rawValue)"
+        let name = "\(Place.guestPrefix)-\(shape.rawValue)"
         try await Program.succeed(lab, "up", shape.rawValue, name, within: .seconds(900))
         let disks = try await Virsh.disks(of: name)
         let root = try #require(disks["vda"])

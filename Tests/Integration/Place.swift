@@ -10,6 +10,9 @@ enum Place {
 
     static let isLabWanted = ProcessInfo.processInfo.environment["STILLPOINT_LAB"].map { !$0.isEmpty } ?? false
 
+    /// Names of the tests' own domains begin with it; two runs on one machine take different ones.
+    static let guestPrefix = ProcessInfo.processInfo.environment["STILLPOINT_LAB_PREFIX"] ?? "stillpoint-lab-it"
+
     /// A folder of its own for `body`, gone afterwards.
     static func withFolder<Value>(_ body: (String) async throws -> Value) async throws -> Value {
         let folder = try makeFolder()
