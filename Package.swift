@@ -11,6 +11,8 @@ let strict: [SwiftSetting] =
     ]
     // Warnings stop CI; at the desk they only warn.
     + (Context.environment["CI"] == nil ? [] : [.treatAllWarnings(as: .error)])
+    // For Tests/Faults alone, in a build folder of its own.
+    + (Context.environment["STILLPOINT_FAILPOINTS"] == nil ? [] : [.define("FAILPOINTS")])
 
 let package = Package(
     name: "stillpoint",

@@ -21,8 +21,8 @@ public struct Workplace: Sendable {
         ledger = Ledger(in: state)
     }
 
-    public var journal: any Journal { ledger }
-    public var catalogue: any Catalogue { ledger }
+    public var journal: any Journal { ledger.journalWithFailpoints }
+    public var catalogue: any Catalogue { ledger.catalogueWithFailpoints }
 
     /// What the configuration says of this guest, and the hooks to try in it.
     ///
@@ -61,7 +61,7 @@ public struct OpenGuest: Sendable {
         identity = GuestIdentity(name: guest.domain.name, uuid: guest.domain.uuid, uri: guest.uri)
         agent = GuestAgent(channel: LibvirtAgentChannel(guest: guest))
         let observer = AgentObserver(agent: agent, domain: identity.name)
-        hypervisor = LibvirtHypervisor(guest: guest, agent: observer, version: Workplace.version)
+        hypervisor = LibvirtHypervisor(guest: guest, agent: observer, version: Workplace.version).withFailpoints
     }
 
     /// Does `body` with the right to change this guest: its lock on this host, and for all others a record in its
@@ -101,10 +101,10 @@ public struct OpenGuest: Sendable {
     }
 
     public func control(for run: RunID) -> any GuestControl {
-        AgentGuestControl(guest, run: run, time: workplace.time)
+        AgentGuestControl(guest, run: run, time: workplace.time).withFailpoints
     }
 
-    public func images() throws(Failure) -> QemuImages { try QemuImages() }
+    public func images() throws(Failure) -> any ImageStore { try QemuImages().withFailpoints }
 
     public var verifier: any ImageVerifier { FrozenImages(scratch: "/var/tmp") }
 
@@ -116,7 +116,8 @@ public struct OpenGuest: Sendable {
         let guardian = try GuardProcess(
             of: run, on: identity, lock: lock?.descriptor, state: workplace.state, time: workplace.time)
         return RunPorts(
-            hypervisor: hypervisor, guest: control(for: run), guardian: guardian, images: try images(),
+            hypervisor: hypervisor, guest: control(for: run), guardian: guardian.withFailpoints,
+            images: try images(),
             verifier: verifier,
             journal: workplace.journal, catalogue: workplace.catalogue, time: workplace.time, starter: .current)
     }

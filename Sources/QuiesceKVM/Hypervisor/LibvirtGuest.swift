@@ -23,6 +23,9 @@ struct LibvirtGuest: Sendable {
         let lane = BlockingLane(label: label)
         let opened = await lane.run { () -> Result<(Connection, Domain), Failure> in
             do throws(LibvirtError) {
+                #if FAILPOINTS
+                if Failpoint.pass("libvirt.open", .before) { throw .injected("failpoint before libvirt.open") }
+                #endif
                 let connection = try Connection(uri: uri)
                 try connection.setKeepAlive(interval: 5, count: 5)
                 return .success((connection, try connection.domain(reference)))
@@ -53,7 +56,15 @@ struct LibvirtGuest: Sendable {
     func call<Value: Sendable>(
         _ body: @escaping @Sendable (Domain) throws(LibvirtError) -> Value
     ) async throws(LibvirtError) -> Value {
-        try await lane.run { [domain] () throws(LibvirtError) in try body(domain) }
+        try await lane.run { [domain] () throws(LibvirtError) in
+            #if FAILPOINTS
+            try Failpoint.around(call: "libvirt.call", LibvirtError.injected) { () throws(LibvirtError) in
+                try body(domain)
+            }
+            #else
+            try body(domain)
+            #endif
+        }
     }
 }
 

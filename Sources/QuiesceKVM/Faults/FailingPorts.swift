@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Quiesce
+
+// Every port on its way into a run; in a build with failpoints something can happen before and after each of its calls.
+
+extension Hypervisor {
+    var withFailpoints: any Hypervisor {
+        #if FAILPOINTS
+        FailingHypervisor(port: self)
+        #else
+        self
+        #endif
+    }
+}
+
+extension GuestControl {
+    var withFailpoints: any GuestControl {
+        #if FAILPOINTS
+        FailingGuest(port: self)
+        #else
+        self
+        #endif
+    }
+}
+
+extension Guardian {
+    var withFailpoints: any Guardian {
+        #if FAILPOINTS
+        FailingGuardian(port: self)
+        #else
+        self
+        #endif
+    }
+}
+
+extension ImageStore {
+    var withFailpoints: any ImageStore {
+        #if FAILPOINTS
+        FailingImages(port: self)
+        #else
+        self
+        #endif
+    }
+}
+
+extension Ledger {
+    var journalWithFailpoints: any Journal {
+        #if FAILPOINTS
+        FailingJournal(port: self)
+        #else
+        self
+        #endif
+    }
+
+    var catalogueWithFailpoints: any Catalogue {
+        #if FAILPOINTS
+        FailingCatalogue(port: self)
+        #else
+        self
+        #endif
+    }
+}
+
+#if FAILPOINTS
+private func broken(_ why: String) -> Failure { Failure(.internalError, why) }
+private func unanswered(_ why: String) -> GuestFailure { GuestFailure(.timedOut, why) }
+
+private struct FailingHypervisor: Hypervisor {
+    let port: any Hypervisor
+
+    func observe(alsoFolders folders: [String], probing hooks: [HookChoice]) async throws(Failure) -> GuestFacts {
+        try await Failpoint.around("hypervisor.observe", broken) { () async throws(Failure) in
+            try await port.observe(alsoFolders: folders, probing: hooks)
+        }
+    }
+
+    func disks() async throws(Failure) -> [DiskFacts] {
+        try await Failpoint.around("hypervisor.disks", broken) { () async throws(Failure) in try await port.disks() }
+    }
+
+    func cut(
+        _ disks: [MemberPlan.Disk], leaving others: [DiskTarget], named name: SnapshotName
+    ) async throws(Failure) {
+        try await Failpoint.around("hypervisor.cut", broken) { () async throws(Failure) in
+            try await port.cut(disks, leaving: others, named: name)
+        }
+    }
+
+    func definition() async throws(Failure) -> String {
+        try await Failpoint.around("hypervisor.definition", broken) { () async throws(Failure) in
+            try await port.definition()
+        }
+    }
+
+    func register(_ registration: Registration) async throws(Failure) {
+        try await Failpoint.around("hypervisor.register", broken) { () async throws(Failure) in
+            try await port.register(registration)
+        }
+    }
+
+    func unregister(_ name: SnapshotName) async throws(Failure) {
+        try await Failpoint.around("hypervisor.unregister", broken) { () async throws(Failure) in
+            try await port.unregister(name)
+        }
+    }
+
+    func merge(
+        _ disks: [Merge], options: MergeOptions, progress: @escaping @Sendable (MergeProgress) -> Void
+    ) async throws(Failure) {
+        try await Failpoint.around("hypervisor.merge", broken) { () async throws(Failure) in
+            try await port.merge(disks, options: options, progress: progress)
+        }
+    }
+}
+
+private struct FailingGuest: GuestControl {
+    let port: any GuestControl
+
+    func prepareRescue() async throws(Failure) {
+        try await Failpoint.around("guest.prepareRescue", broken) { () async throws(Failure) in
+            try await port.prepareRescue()
+        }
+    }
+
+    func clockOffset() async throws(GuestFailure) -> ClockOffset {
+        try await Failpoint.around("guest.clockOffset", unanswered) { () async throws(GuestFailure) in
+            try await port.clockOffset()
+        }
+    }
+
+    func sync(_ mountpoints: [String], within limit: Duration) async throws(GuestFailure) {
+        try await Failpoint.around("guest.sync", unanswered) { () async throws(GuestFailure) in
+            try await port.sync(mountpoints, within: limit)
+        }
+    }
+
+    func arm(
+        _ mountpoints: [String], longStop: Duration, expedites: Bool
+    ) async throws(GuestFailure) -> DeadMan {
+        try await Failpoint.around("guest.arm", unanswered) { () async throws(GuestFailure) in
+            try await port.arm(mountpoints, longStop: longStop, expedites: expedites)
+        }
+    }
+
+    func steady(_ mountpoints: [String], deadline: Duration, expedites: Bool) async throws(GuestFailure) {
+        try await Failpoint.around("guest.steady", unanswered) { () async throws(GuestFailure) in
+            try await port.steady(mountpoints, deadline: deadline, expedites: expedites)
+        }
+    }
+
+    func disarm(_ run: RunID) async throws(GuestFailure) -> String? {
+        try await Failpoint.around("guest.disarm", unanswered) { () async throws(GuestFailure) in
+            try await port.disarm(run)
+        }
+    }
+
+    func run(_ call: HookCall, within limit: Duration) async -> HookResult {
+        let name = "hook.\(call.hook.name).\(call.verb.rawValue)"
+        if Failpoint.pass(name, .before) { return .unknown("failpoint before \(name)") }
+        let result = await port.run(call, within: limit)
+        return Failpoint.pass(name, .after) ? .unknown("failpoint after \(name)") : result
+    }
+
+    func tidy(_ run: RunID) async throws(GuestFailure) {
+        try await Failpoint.around("guest.tidy", unanswered) { () async throws(GuestFailure) in
+            try await port.tidy(run)
+        }
+    }
+
+    func freeze(_ mountpoints: [String], timeout: Duration) async throws(GuestFailure) -> Int {
+        try await Failpoint.around("guest.freeze", unanswered) { () async throws(GuestFailure) in
+            try await port.freeze(mountpoints, timeout: timeout)
+        }
+    }
+
+    func thaw(timeout: Duration) async throws(GuestFailure) -> Int {
+        try await Failpoint.around("guest.thaw", unanswered) { () async throws(GuestFailure) in
+            try await port.thaw(timeout: timeout)
+        }
+    }
+}
+
+private struct FailingGuardian: Guardian {
+    let port: any Guardian
+
+    func stand() async throws(Failure) {
+        try await Failpoint.around("guardian.stand", broken) { () async throws(Failure) in try await port.stand() }
+    }
+
+    func arm(_ limit: Duration) throws(Failure) {
+        try Failpoint.around(call: "guardian.arm", broken) { () throws(Failure) in try port.arm(limit) }
+    }
+
+    func dismiss() {
+        _ = Failpoint.pass("guardian.dismiss", .before, canFail: false)
+        port.dismiss()
+        _ = Failpoint.pass("guardian.dismiss", .after, canFail: false)
+    }
+
+    func lastWord() async -> String? {
+        await Failpoint.around("guardian.lastWord") { await port.lastWord() }
+    }
+}
+
+private struct FailingImages: ImageStore {
+    let port: any ImageStore
+
+    func obstacles(to disks: [MemberPlan.Disk]) async -> [Finding] {
+        await Failpoint.around("images.obstacles") { await port.obstacles(to: disks) }
+    }
+
+    func stage(_ disks: [MemberPlan.Disk]) async throws(Failure) {
+        try await Failpoint.around("images.stage", broken) { () async throws(Failure) in
+            try await port.stage(disks)
+        }
+    }
+
+    func discard(_ overlays: [String]) async {
+        await Failpoint.around("images.discard") { await port.discard(overlays) }
+    }
+
+    func remove(_ overlays: [String], of run: RunID) async throws(Failure) {
+        try await Failpoint.around("images.remove", broken) { () async throws(Failure) in
+            try await port.remove(overlays, of: run)
+        }
+    }
+
+    func check(_ disk: MemberPlan.Disk) async throws(Failure) {
+        try await Failpoint.around("images.check", broken) { () async throws(Failure) in try await port.check(disk) }
+    }
+}
+
+private struct FailingJournal: Journal {
+    let port: any Journal
+
+    func open(
+        _ run: RunID, for guest: GuestIdentity, named name: String, at time: Timestamp
+    ) async throws(Failure) {
+        try await Failpoint.around("journal.open", broken) { () async throws(Failure) in
+            try await port.open(run, for: guest, named: name, at: time)
+        }
+    }
+
+    func record(_ step: JournalStep, of run: RunID, at time: Timestamp) async throws(Failure) {
+        // The case's own name: `staging(overlays: …)`.
+        let name = "journal.\("\(step)".prefix { $0 != "(" })"
+        try await Failpoint.around(name, broken) { () async throws(Failure) in
+            try await port.record(step, of: run, at: time)
+        }
+    }
+
+    func close(_ run: RunID, _ ending: JournalEnding, at time: Timestamp) async throws(Failure) {
+        try await Failpoint.around("journal.close", broken) { () async throws(Failure) in
+            try await port.close(run, ending, at: time)
+        }
+    }
+
+    func unfinished() async throws(Failure) -> [UnfinishedRun] {
+        try await Failpoint.around("journal.unfinished", broken) { () async throws(Failure) in
+            try await port.unfinished()
+        }
+    }
+}
+
+private struct FailingCatalogue: Catalogue {
+    let port: any Catalogue
+
+    func add(
+        _ report: RunReport, definition: String, artifacts: [HookReply.Artifact]
+    ) async throws(Failure) {
+        try await Failpoint.around("catalogue.add", broken) { () async throws(Failure) in
+            try await port.add(report, definition: definition, artifacts: artifacts)
+        }
+    }
+
+    func entries(of guest: GuestIdentity?) async throws(Failure) -> [CatalogueEntry] {
+        try await Failpoint.around("catalogue.entries", broken) { () async throws(Failure) in
+            try await port.entries(of: guest)
+        }
+    }
+
+    func manifest(of run: RunID) async throws(Failure) -> RunReport {
+        try await Failpoint.around("catalogue.manifest", broken) { () async throws(Failure) in
+            try await port.manifest(of: run)
+        }
+    }
+
+    func mark(_ run: RunID, _ fate: CatalogueEntry.Fate) async throws(Failure) {
+        try await Failpoint.around("catalogue.mark", broken) { () async throws(Failure) in
+            try await port.mark(run, fate)
+        }
+    }
+}
+#endif

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cases, one after the other, and what came of them. Started by `run`."""
+
+import csv
+import os
+import sys
+import time
+import traceback
+
+import cases
+import world
+from world import say
+
+
+class Table:
+    """What came of each case, in memory and at once in a file."""
+
+    columns = ["suite", "case", "disks", "exit", "fired", "frozen_ms", "frozen_after_ms", "level", "recover", "survived",
+               "why", "seconds"]
+
+    def __init__(self, path):
+        self.rows = []
+        self.file = open(path, "w", newline="")
+        self.writer = csv.DictWriter(self.file, self.columns)
+        self.writer.writeheader()
+
+    def add(self, row):
+        self.rows.append(row)
+        self.writer.writerow(row)
+        self.file.flush()
+        word = "survived" if row["survived"] else "FAILED"
+        frozen = f"   frozen {row['frozen_ms']} ms" if row["frozen_ms"] != "" else ""
+        say(f"{row['suite']:<10} {row['case']:<52} {word}{frozen}   exit {row['exit']}   {row['why']}")
+
+
+def quantile(values, share):
+    values = sorted(values)
+    rank = max(1, -(-len(values) * share // 1))
+    return values[int(rank) - 1] if values else "-"
+
+
+def summary(rows):
+    """One line a suite, and one for all that is ours."""
+    print(f"{'suite':<12} {'survived':>14} {'frozen p95':>12} {'max':>8} {'after kill p95':>15} {'max':>8}   orphans")
+    suites = list(dict.fromkeys(row["suite"] for row in rows))
+    for name in suites + ["all but virsh"]:
+        chosen = [row for row in rows if row["suite"] == name or (name not in suites and row["suite"] != "virsh")]
+        if not chosen:
+            continue
+        survived = sum(row["survived"] for row in chosen)
+        frozen = [row["frozen_ms"] for row in chosen if row["frozen_ms"] != ""]
+        after = [row["frozen_after_ms"] for row in chosen if row["frozen_after_ms"] != ""]
+        orphans = sum("orphan" in row["why"] for row in chosen)
+        print(f"{name:<12} {f'{survived} of {len(chosen)}':>14} {quantile(frozen, 0.95):>12} {quantile(frozen, 1):>8} "
+              f"{quantile(after, 0.95):>15} {quantile(after, 1):>8}   {orphans}")
+    ours = [row for row in rows if row["suite"] != "virsh"]
+    print(f"{sum(row['survived'] for row in ours)} survived of {len(ours)}")
+
+
+def main(words):
+    short, path, wanted = True, os.path.join(world.REPOSITORY, ".build-faults/faults.csv"), []
+    while words:
+        word = words.pop(0)
+        if word == "--csv" and words:
+            path = words.pop(0)
+        elif word in ("--short", "--all"):
+            short = word == "--short"
+        elif word == "--list":
+            print("\n".join(cases.SUITES))
+            return 0
+        elif word.split("/")[0] in cases.SUITES:
+            wanted.append(word)
+        else:
+            say(f"'{word}' is no suite; try run --help")
+            return 64
+    if wanted and "--short" not in sys.argv:
+        short = False
+    table = Table(path)
+    daemon = world.Daemon()
+    daemon.start()
+    begin = time.monotonic()
+    try:
+        cases.run(table, daemon, wanted, short)
+    except Exception:
+        traceback.print_exc()
+        table.add(cases.row("harness", "broke off", survived=False, why="see above"))
+    finally:
+        for target in cases.standing():
+            target.down()
+        daemon.kill(15)
+    say(f"{len(table.rows)} cases in {time.monotonic() - begin:.0f} s; rows in {path}")
+    summary(table.rows)
+    ours = [row for row in table.rows if row["suite"] != "virsh"]
+    return 0 if ours and all(row["survived"] for row in ours) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

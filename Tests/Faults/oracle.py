@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is true of a domain, found out without one line of the product: QEMU itself through its monitor, qemu-img, libvirt's
+XML, the host's files, processes and locks, and writes inside the guest."""
+
+import fcntl
+import json
+import os
+import subprocess
+
+from world import processes, virsh
+
+WRITES = """
+for m; do
+    timeout 5 dd if=/dev/zero of="$m/.probe" bs=512 count=1 conv=fsync status=none || echo "frozen $m"
+done
+for m; do rm -f "$m/.probe"; done
+"""
+INSIDE = """
+[ ! -e /run/stillpoint ] || find /run/stillpoint -mindepth 1 | sed 's/^/in the guest: /'
+read -r rcu </sys/kernel/rcu_expedited; [ "$rcu" = 0 ] || echo "in the guest: rcu_expedited is $rcu"
+systemctl list-units 'stillpoint-*' --all --plain --no-legend | sed 's/^/in the guest: /'
+"""
+
+
+def chains(target):
+    """Target and image paths, newest first, as QEMU has them open."""
+    reply = json.loads(virsh("qemu-monitor-command", target.name, '{"execute":"query-block"}'))
+    found = {}
+    for device in reply["return"]:
+        image = device.get("inserted", {}).get("image")
+        letter = next((t for t in target.disks if device["qdev"].endswith(f"disk{ord(t[2]) - 97}/virtio-backend")), None)
+        paths = []
+        while image:
+            paths.append(image["filename"])
+            image = image.get("backing-image")
+        if letter:
+            found[letter] = paths
+    return found
+
+
+def frozen(target, patience=30):
+    """The filesystems of the guest that take no writes, in words; asks through the agent, else at the console."""
+    if not target.mountpoints:
+        return []
+    try:
+        told = target.sh(WRITES, *target.mountpoints, seconds=patience)
+        return told.splitlines()
+    except RuntimeError:
+        # The agent answers nothing while it believes that something is frozen.
+        script = "; ".join(f"dd if=/dev/zero of={m}/.probe bs=512 count=1 conv=fsync status=none && rm {m}/.probe && "
+                           f"echo wrote:'{m}':" for m in target.mountpoints)
+        told = target.type(script, patience) or ""
+        return [f"frozen {m}" for m in target.mountpoints if f"wrote:{m}:" not in told]
+
+
+def graph(target):
+    """Where QEMU, the live and the saved XML and the image headers disagree; and images that are gone."""
+    problems = []
+    live, saved = target.images(), target.images(saved=True)
+    for disk, chain in chains(target).items():
+        if live.get(disk) != chain[0]:
+            problems.append(f"{disk}: QEMU writes to {chain[0]}, the live XML says {live.get(disk)}")
+        if saved.get(disk) != chain[0]:
+            problems.append(f"{disk}: QEMU writes to {chain[0]}, the saved XML says {saved.get(disk)}")
+        if chain[-1] != target.disks[disk]:
+            problems.append(f"{disk}: the chain ends in {chain[-1]}, not in {target.disks[disk]}")
+        for path in chain:
+            if not os.path.exists(path):
+                problems.append(f"{disk}: {path} is gone, and QEMU has it open")
+        if not problems:
+            told = subprocess.run(["qemu-img", "info", "-U", "--backing-chain", "--output=json", chain[0]],
+                                  capture_output=True, text=True)
+            headers = [image["filename"] for image in json.loads(told.stdout)] if told.returncode == 0 else told.stderr
+            if headers != chain:
+                problems.append(f"{disk}: the headers say {headers}, QEMU {chain}")
+    return problems
+
+
+def orphans(target):
+    """Files in the image folder that nothing accounts for: no chain names them, and no snapshot that is kept."""
+    known = {path for chain in chains(target).values() for path in chain}
+    known |= set(target.images(saved=True).values())
+    kept = bool(known - set(target.disks.values()))
+    problems = []
+    for file in sorted(set(os.listdir(target.folder)) - target.files):
+        path = os.path.join(target.folder, file)
+        if path in known or (file == ".stillpoint" and kept):
+            continue
+        problems.append(f"orphan {path}")
+    return problems
+
+
+def leftovers(target):
+    """Processes, locks, records, metadata and things in the guest that no one needs any more."""
+    problems = [f"process {pid}: {line.replace(chr(0), ' ')[:120]}" for pid, line in processes()
+                if pid != os.getpid() and "qemu-system" not in line and "faults" not in line.split("\0")[0]
+                and ((target.uuid in line and "stillpoint" in line) or target.state in line)]
+    lock = f"/run/stillpoint/lock/{target.uuid}"
+    if os.path.exists(lock):
+        with open(lock) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                problems.append("the guest's lock is held")
+    if "stillpoint.dev/owner" in virsh("dumpxml", target.name):
+        problems.append("an owner record in the domain")
+    snapshots = virsh("snapshot-list", target.name, "--name").split()
+    if snapshots and target.images() == target.disks:
+        problems.append(f"libvirt lists {' '.join(snapshots)}, and no overlay is left")
+    for disk in target.disks:
+        if virsh("blockjob", target.name, disk, "--info", check=False).startswith("Active"):
+            problems.append(f"a block job on {disk}")
+    if target.mountpoints:
+        try:
+            problems += target.sh(INSIDE).splitlines()
+        except RuntimeError as error:
+            problems.append(f"the agent does not answer: {error}")
+    return problems
+
+
+def unfinished(target):
+    """Runs that the journal says are open, asked of SQLite and not of the command."""
+    base = os.path.join(target.state, "stillpoint.db")
+    if not os.path.exists(base):
+        return []
+    told = subprocess.run(["sqlite3", "-readonly", base, "SELECT id FROM run WHERE ending IS NULL"],
+                          capture_output=True, text=True)
+    if told.returncode != 0:
+        return [f"the journal cannot be read: {told.stderr.strip()}"]
+    return [f"the journal has {run} open" for run in told.stdout.split()]
+
+
+def everything(target):
+    return graph(target) + orphans(target) + leftovers(target) + unfinished(target) + frozen(target)
