@@ -97,7 +97,7 @@ public struct OpenGuest: Sendable {
         let plan = MemberPlan(of: facts, for: request)
         let unfinished = try await workplace.ledger.unfinished(of: identity)
         guard !workplace.uri.isRemote else { return plan.knowing([], unfinished) }
-        return plan.knowing(try await images().obstacles(to: plan.disks), unfinished)
+        return plan.knowing(try await images().obstacles(to: plan.staged), unfinished)
     }
 
     public func control(for run: RunID) -> any GuestControl {

@@ -12,10 +12,13 @@ extension Consistency: ExpressibleByArgument {}
 /// `5s`, `500ms`, `2m`, `12h`, `7d`.
 struct Span: ExpressibleByArgument {
     let duration: Duration
+    static let minute = Span(.seconds(60))
+
+    private init(_ duration: Duration) { self.duration = duration }
 
     init?(argument: String) {
         guard let duration = Duration(parsing: argument) else { return nil }
-        self.duration = duration
+        self.init(duration)
     }
 }
 

@@ -56,6 +56,8 @@ final class Progress: Sendable {
         switch phase {
         case .preflight: "looking"
         case .stage: "making the overlays"
+        case .shutdown: "shutting the guest down"
+        case .start: "starting the guest again"
         case .prepare: "preparing the guest: hooks, sync"
         case .preFreeze: "holding the applications, freezing, cutting"
         case .postThaw: "releasing the applications"

@@ -19,6 +19,9 @@ extension RunVerb {
     ) async throws(Failure) -> ExitStatus {
         var wanted = try options.request()
         wanted.isDrill = isDrill
+        if isDrill, wanted.shutsDown != nil || wanted.isInternal || wanted.memoryFile != nil {
+            throw Failure(.usage, "a drill makes no cut: --shutdown, --internal and --memory mean nothing to it")
+        }
         let workplace = try workplace(general)
         try workplace.uri.demandLocal(for: Self.word)
         let interruption = Interruption()

@@ -38,6 +38,11 @@ struct SnapshotOptions: ParsableArguments {
     @Flag(name: .customLong("no-expedite"), help: "Leave the guest's RCU as it is during the freeze.")
     var noExpedite = false
 
+    @Option(
+        defaultAsFlag: Span.minute, parsing: .next,
+        help: "Shut the guest down for the cut, with so much time for it (60s), and start it again.")
+    var shutdown: Span?
+
     // virsh's words for what is always so here.
     @Flag(name: .customLong("disk-only"), help: .hidden) var diskOnly = false
     @Flag(help: .hidden) var atomic = false
@@ -59,7 +64,8 @@ struct SnapshotOptions: ParsableArguments {
         wanted.selection = try selection.selection()
         wanted.note = try note()
         wanted.freezes = !noFreeze
-        wanted.runsHooks = !noHooks && !noFreeze
+        wanted.runsHooks = !noHooks && !noFreeze && shutdown == nil
+        wanted.shutsDown = shutdown?.duration
         wanted.registers = !noMetadata
         wanted.expedites = !noExpedite
         if let require {
@@ -77,6 +83,12 @@ struct SnapshotOptions: ParsableArguments {
     private func checked(_ wanted: SnapshotRequest) throws(Failure) -> SnapshotRequest {
         if !hooks.isEmpty, noHooks || noFreeze {
             throw Failure(.usage, "--hook and \(noHooks ? "--no-hooks" : "--no-freeze") do not go together")
+        }
+        if let limit = shutdown?.duration, !(.seconds(1)...(.seconds(3600))).contains(limit) {
+            throw Failure(.usage, "--shutdown is 1s to 60m, not \(limit.forPeople)")
+        }
+        if !hooks.isEmpty, shutdown != nil {
+            throw Failure(.usage, "--hook and --shutdown do not go together: what is shut down needs no hook")
         }
         guard SnapshotRequest.holds.contains(wanted.maxHold) else {
             throw Failure(.usage, "--max-hold is 2s to 10m, not \(wanted.maxHold.forPeople)")

@@ -28,7 +28,7 @@ struct PreflightTests {
     @Test("a guest that does not run is refused, frozen or not", arguments: [true, false])
     func power(freezing: Bool) throws {
         for (power, code) in [
-            (GuestFacts.Power.paused("I/O error"), "guest.paused"), (.shutOff, "guest.shutOff"),
+            (GuestFacts.Power.paused("I/O error"), "guest.paused"),
             (.other("crashed"), "guest.state"),
         ] {
             let findings = try findings(freezing: freezing) { $0.power = power }
@@ -233,7 +233,7 @@ struct PreflightTests {
     @Test("all findings come at once")
     func atOnce() throws {
         let findings = try findings { facts in
-            facts.power = .shutOff
+            facts.power = .paused("by a user")
             facts.agent = .noChannel
             facts.disks[0].savedImage = "/srv/kvm/other.qcow2"
             facts.disks[1].cache = "unsafe"
@@ -241,7 +241,7 @@ struct PreflightTests {
         }
         #expect(
             Set(findings.obstacles) == [
-                "guest.shutOff", "agent.noChannel", "graph.disagrees", "disk.cacheUnsafe", "space.unknown",
+                "guest.paused", "agent.noChannel", "graph.disagrees", "disk.cacheUnsafe", "space.unknown",
             ])
     }
 }

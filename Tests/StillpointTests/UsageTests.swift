@@ -24,6 +24,8 @@ struct UsageTests {
         ["freeze", "db01", "--lease", "11m"], ["verify", "db01", "--level", "hope"],
         ["-c", "qemu+tcp://host/system", "list", "db01"], ["-c", "xen:///", "list", "db01"],
         ["-c", "localhost", "list", "db01"],
+        ["snapshot", "db01", "--shutdown=2h"], ["snapshot", "db01", "--shutdown", "--hook", "mysql"],
+        ["drill", "db01", "--shutdown"],
         ["snapshot", "db01", "--max-hold", "1s"], ["snapshot", "db01", "--max-hold", "11m"],
         ["snapshot", "db01", "--hook", "mysql", "--no-hooks"], ["snapshot", "db01", "--hook", "mysql", "--no-freeze"],
         ["plan", "db01", "--hook"], ["hooks", "frobnicate"], ["hooks", "list", "db01"], ["hooks", "probe"],

@@ -47,7 +47,9 @@ public struct DiskFacts: Sendable, Hashable {
     public var savedImage: String?
     /// QEMU's own chain, newest first; nil where QEMU was not asked or does not know the disk.
     public var qemuChain: [ImageLayer]?
-    /// Bytes the guest sees, as QEMU reports it.
+    /// The chain that the images' own headers name, newest first, of a guest that is off; nil where nobody looked.
+    public var headerChain: [ImageLayer]?
+    /// Bytes the guest sees, as QEMU reports it; of a guest that is off, as its newest image does.
     public var virtualSizeBytes: Int64?
     /// The kind of a block job that runs on it.
     public var blockJob: String?
@@ -83,6 +85,10 @@ public struct DiskFacts: Sendable, Hashable {
     /// A daemon that dies between QEMU's switch and its own save forgets the overlay; powering the guest off would
     /// then boot the base and lose every write since (measured on libvirt 9.0).
     public var disagreement: String? {
+        if let headerChain, liveChain.count > 1, headerChain.map(\.path) != liveChain.map(\.path) {
+            return
+                "\(target): the definition names \(Self.words(liveChain)), the images themselves \(Self.words(headerChain))"
+        }
         // A medium that was changed live alone is no quarrel: nothing is written to it.
         guard let qemuChain, device == .disk, !isReadOnly, isComparable else { return nil }
         if qemuChain.map(\.path) != liveChain.map(\.path) {
@@ -95,6 +101,8 @@ public struct DiskFacts: Sendable, Hashable {
         }
         return nil
     }
+
+    private static func words(_ chain: [ImageLayer]) -> String { chain.map(\.path).joined(separator: " on ") }
 
     /// QEMU names a file or device as the definitions do; a network disk by a URL of its own, a pool's volume by its path.
     private var isComparable: Bool {

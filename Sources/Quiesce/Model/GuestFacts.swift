@@ -51,6 +51,14 @@ public struct GuestFacts: Sendable {
     public var isWindows: Bool { agent.report?.system.isWindows ?? false }
     /// Free bytes of the filesystem that holds each folder an overlay would go to.
     public var freeBytes: [String: Int64]
+    /// Why it is off; nil while it is not.
+    public var stopReason: StopReason?
+    /// Its memory lies in libvirt's managed save image, which names the disks as they are now.
+    public var hasManagedSave = false
+    /// What libvirt does when the guest powers itself off is to leave it off.
+    public var staysOff = true
+    /// The memory it has.
+    public var memoryBytes: Int64?
 
     public init(
         guest: GuestIdentity, versions: Versions, power: Power, isPersistent: Bool = true, activeJob: String? = nil,

@@ -7,7 +7,7 @@ struct DiskChoice {
     var findings: [Finding] = []
 
     init(of facts: GuestFacts, for request: SnapshotRequest) {
-        checkNames(request.selection, facts)
+        checkNames(request, facts)
         for disk in facts.disks {
             let wish = Self.wish(for: disk.target, request)
             if let reason = wish.excludedBecause {
@@ -21,7 +21,7 @@ struct DiskChoice {
                             "\(disk.target) cannot be part of a snapshot: \(obstacle)",
                             fix: ["leave it out:   --exclude \(disk.target)"]))
                 }
-            } else if case .block(let path) = disk.source, wish.file == nil {
+            } else if case .block(let path) = disk.source, wish.file == nil, !request.isInternal {
                 findings.append(
                     Finding(
                         .refuses(.refused), "disk.block",
@@ -43,9 +43,9 @@ struct DiskChoice {
         leftOut.append(.init(target: disk.target, reason: reason, virtualSizeBytes: disk.virtualSizeBytes))
     }
 
-    private mutating func checkNames(_ selection: Selection, _ facts: GuestFacts) {
+    private mutating func checkNames(_ request: SnapshotRequest, _ facts: GuestFacts) {
         let named: [DiskTarget] =
-            switch selection {
+            switch request.selection {
             case .all: []
             case .only(let targets), .excluding(let targets): targets
             case .specs(let specs): specs.map(\.target)
@@ -62,13 +62,14 @@ struct DiskChoice {
                     .refuses(.usage), "disk.unknown", "\(facts.guest.name) has no disk \(target)",
                     fix: ["it has: \(list)"]))
         }
-        if case .specs(let specs) = selection {
-            for spec in specs where spec.mode == .internal {
+        if case .specs(let specs) = request.selection {
+            for spec in specs where spec.mode == .internal && !request.isInternal {
                 findings.append(
                     Finding(
                         .refuses(.usage), "disk.internal",
-                        "\(spec.target): an internal snapshot of a running guest cannot be cut atomically with the others",
-                        fix: ["--diskspec \(spec.target),snapshot=external"]))
+                        "\(spec.target): internal and external do not mix in one snapshot",
+                        fix: ["--diskspec \(spec.target),snapshot=external", "or all of them, guest off:   --internal"])
+                )
             }
         }
     }
@@ -114,6 +115,26 @@ struct DiskChoice {
             return "volume \(name) of pool \(pool): only files and block devices are handled"
         case .other(let kind): return "source of type \(kind)"
         case .file, .block: return nil
+        }
+    }
+}
+
+extension DiskChoice {
+    /// What keeps the chosen disks from holding a snapshot inside themselves.
+    var insideFindings: [Finding] {
+        chosen.compactMap { disk in
+            let obstacle: String? =
+                switch disk.source {
+                case .block(let path): "it is the block device \(path)"
+                case .file where disk.format == "qcow2", .volume where disk.format == "qcow2": nil
+                default: "its format is \(disk.format), and only qcow2 has room for one"
+                }
+            return obstacle.map { obstacle in
+                Finding(
+                    .refuses(.refused), "disk.notInside",
+                    "\(disk.target) cannot hold an internal snapshot: \(obstacle)",
+                    fix: ["leave --internal out, and it gets an overlay"])
+            }
         }
     }
 }

@@ -37,6 +37,9 @@ public struct MemberPlan: Sendable {
     }
 
     public var facts: GuestFacts
+    public var method: CutMethod
+    /// How long the guest has for shutting down before the cut; nil where it is not asked to.
+    public var shutsDown: Duration?
     public var asked: Consistency
     /// Missing the level that is asked for undoes the snapshot.
     public var isRequired: Bool
@@ -59,7 +62,10 @@ public struct MemberPlan: Sendable {
     public var freezes: Bool { !frozen.isEmpty }
 
     /// All findings at once: no check waits for another to be mended.
-    public init(of facts: GuestFacts, for request: SnapshotRequest) {
+    public init(of facts: GuestFacts, for asking: SnapshotRequest) {
+        let method = CutMethod(facts, asking)
+        var request = asking
+        if !method.holdsStill { (request.freezes, request.runsHooks) = (false, false) }
         let choice = DiskChoice(of: facts, for: request)
         let coverage = Coverage(of: facts, chosen: Set(choice.chosen.map(\.target)))
         let applications = ApplicationChoice(of: facts, for: request, chosen: Set(choice.chosen.map(\.target)))
@@ -68,13 +74,15 @@ public struct MemberPlan: Sendable {
         let survey = facts.agent.report?.survey
 
         self.facts = facts
-        asked = request.asked(knowingOfApplications: applications.isAnythingFound)
+        self.method = method
+        shutsDown = facts.power == .shutOff ? nil : request.shutsDown
+        asked = (method.isAtRest ? asking : request).asked(knowingOfApplications: applications.isAnythingFound)
         isRequired = request.required != nil
         let longest = windows ? SnapshotRequest.longestWindowsWindow : SnapshotRequest.longestWindow
         maxFreeze = min(max(request.maxFreeze, SnapshotRequest.shortestWindow), longest)
         disks = choice.chosen.compactMap { disk in
             guard let base = disk.activeImage, let size = disk.virtualSizeBytes,
-                let overlay = overlays.path(for: disk.target)
+                let overlay = method == .inside ? base.path : overlays.path(for: disk.target)
             else { return nil }
             return Disk(
                 target: disk.target, base: base, overlay: overlay, virtualSizeBytes: size, chain: disk.liveChain)
@@ -87,14 +95,15 @@ public struct MemberPlan: Sendable {
         skippedApplications = applications.skipped
         maxHold = request.maxHold
         findings =
-            facts.stateFindings
+            facts.powerFindings(asking, method)
+            + facts.stateFindings
             + facts.agentFindings(request)
             + facts.graphFindings
             + choice.findings
             + facts.chainFindings(choice.chosen, request.chainLimits)
             + (request.freezes ? coverage.findings : coverage.guardFindings)
-            + overlays.findings
-            + facts.spaceFindings(choice.chosen, overlays)
+            + (method == .inside
+                ? choice.insideFindings : overlays.findings + facts.spaceFindings(choice.chosen, overlays))
             + facts.surroundings(choice.chosen, request)
             + applications.findings
     }
@@ -117,6 +126,9 @@ public struct MemberPlan: Sendable {
         }
         return plan
     }
+
+    /// The overlays that the run makes.
+    public var staged: [Disk] { method == .inside ? [] : disks }
 
     /// Filesystems whose data the window's sync goes to: those frozen and those that cannot be.
     public var synced: [Filesystem] { frozen + notFreezable }

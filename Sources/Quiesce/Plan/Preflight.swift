@@ -6,22 +6,6 @@ extension GuestFacts {
 
     var stateFindings: [Finding] {
         var findings: [Finding] = []
-        switch power {
-        case .running: break
-        case .paused(let why):
-            findings.append(
-                Finding(
-                    .refuses(.refused), "guest.paused",
-                    "\(name) is paused (\(why)): its agent cannot answer, and no thaw could reach it",
-                    fix: ["virsh resume \(name)"]))
-        case .shutOff:
-            findings.append(
-                Finding(
-                    .refuses(.refused), "guest.shutOff", "\(name) is shut off: this takes snapshots of running guests",
-                    fix: ["virsh start \(name)"]))
-        case .other(let state):
-            findings.append(Finding(.refuses(.refused), "guest.state", "\(name) is \(state), not running"))
-        }
         if let activeJob {
             findings.append(
                 Finding(
@@ -43,7 +27,7 @@ extension GuestFacts {
                     fix: ["virsh checkpoint-list \(name)", "virsh checkpoint-delete \(name) NAME"]))
         }
         return findings.isEmpty
-            ? [Finding(.fine, "guest.idle", "running, no block job, checkpoint or other job")] : findings
+            ? [Finding(.fine, "guest.idle", "\(power.word), no block job, checkpoint or other job")] : findings
     }
 
     func agentFindings(_ request: SnapshotRequest) -> [Finding] {
@@ -133,6 +117,14 @@ extension GuestFacts {
     var graphFindings: [Finding] {
         let quarrels = disks.compactMap { disk in disk.disagreement.map { (disk, $0) } }
         return quarrels.map { disk, quarrel in
+            if disk.qemuChain == nil {
+                return Finding(
+                    .refuses(.quarantined), "graph.disagrees", quarrel,
+                    fix: [
+                        "do not start the guest: libvirt believes the definition, and QEMU would write to the wrong image",
+                        "virsh edit \(name):   take <backingStore> out of \(disk.target)",
+                    ])
+            }
             let newest = disk.qemuChain?.first?.path ?? "the image QEMU uses"
             return Finding(
                 .refuses(.quarantined), "graph.disagrees", quarrel,

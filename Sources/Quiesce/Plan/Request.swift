@@ -106,6 +106,12 @@ public struct SnapshotRequest: Sendable {
     public var expedites = true
     public var maxFreeze = Duration.seconds(5)
     public var chainLimits = ChainLimits()
+    /// The guest is shut down for the cut, with so much time for it, and started again.
+    public var shutsDown: Duration?
+    /// RAM and processor state go to this file too.
+    public var memoryFile: String?
+    /// Inside the qcow2 images, without overlays.
+    public var isInternal = false
 
     public init(name: SnapshotName) { self.name = name }
 

@@ -13,6 +13,20 @@ public protocol Hypervisor: Sendable {
     /// disks have moved: ask ``disks()``.
     func cut(_ disks: [MemberPlan.Disk], leaving others: [DiskTarget], named name: SnapshotName) async throws(Failure)
 
+    /// Asks the guest to shut down and returns when it is off and no QEMU has its images open, with libvirt's word on how
+    /// it went. Interrupted it waits on, since what was asked for cannot be called back; interrupted twice it does not.
+    func shutDown(within limit: Duration, interruption: Interruption) async throws(Failure) -> StopReason
+
+    /// Starts a guest that is off; one that runs is fine.
+    func start() async throws(Failure)
+
+    /// Has the saved definition of a guest that is off name other images; all of these disks or none. Refuses a guest that
+    /// is not off or stands elsewhere, and keeps it off meanwhile: nobody can open the images for writing.
+    func point(_ moves: [Repointing]) async throws(Failure)
+
+    /// Puts a saved definition back, of a guest that is off and stands on these images.
+    func restore(_ definition: String, from images: [String]) async throws(Failure)
+
     /// The saved definition of this moment, for the snapshot's metadata and the manifest.
     func definition() async throws(Failure) -> String
 
@@ -26,6 +40,19 @@ public protocol Hypervisor: Sendable {
         async throws(Failure)
 }
 
+/// Where a disk of a guest that is off stands, and where it is to stand.
+public struct Repointing: Sendable, Hashable {
+    public var target: DiskTarget
+    public var from: String
+    public var to: ImageLayer
+
+    public init(target: DiskTarget, from: String, to: ImageLayer) {
+        self.target = target
+        self.from = from
+        self.to = to
+    }
+}
+
 public struct Registration: Sendable {
     public var name: SnapshotName
     public var note: String?
@@ -34,6 +61,8 @@ public struct Registration: Sendable {
     public var parent: String?
     public var disks: [MemberPlan.Disk]
     public var others: [DiskTarget]
+    /// Taken of a guest that was off.
+    public var isAtRest = false
 }
 
 public struct Merge: Codable, Sendable, Hashable {

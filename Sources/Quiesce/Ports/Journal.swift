@@ -29,6 +29,9 @@ public enum JournalStep: Codable, Sendable, Hashable {
     case merging(targets: [String])
     case removing(files: [String])
     case freezingByHand(mountpoints: [String])
+    /// The guest ran and is shut down for its cut; it is to run again, whatever becomes of us.
+    case shuttingDown
+    case startedAgain
 }
 
 public enum JournalEnding: String, Codable, Sendable { case done, undone, failed }

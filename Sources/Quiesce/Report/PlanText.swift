@@ -12,6 +12,7 @@ extension MemberPlan {
 
     /// The best level this plan can reach.
     public var reachable: Consistency {
+        if method.isAtRest { return findings.ceiling }
         guard freezes else { return min(findings.ceiling, .crash) }
         return min(findings.ceiling, applications.contains(where: \.isRequired) ? .application : .filesystem)
     }
@@ -29,7 +30,11 @@ extension MemberPlan {
         }
         page.rows("disks", table.rows)
         page.rows("left out", leftOut.map { "\($0.target.description.padded(to: 6)) \($0.reason)" })
-        page.rows("freeze", frozen.isEmpty ? ["nothing"] : [frozen.map(\.mountpoint).joined(separator: "   ")])
+        if method.isAtRest || method.memoryFile != nil {
+            page.rows("cut", [methodText])
+        } else {
+            page.rows("freeze", frozen.isEmpty ? ["nothing"] : [frozen.map(\.mountpoint).joined(separator: "   ")])
+        }
         page.rows("sync only", notFreezable.isEmpty ? [] : [notFreezable.map(\.mountpoint).joined(separator: "   ")])
         if freezes {
             page.rows("window", ["at most \(maxFreeze.forPeople)\(expedites ? ", RCU expedited" : "")"])
@@ -38,6 +43,16 @@ extension MemberPlan {
         page.gap()
         page.findings(findings, ink)
         return page.text
+    }
+
+    private var methodText: String {
+        let power = shutsDown.map { "shut down within \($0.forPeople), cut, started again" }
+        return switch method {
+        case .live: ""
+        case .atRest: power ?? "the guest is off: its definition moves to the overlays"
+        case .inside: (power.map { $0 + "; " } ?? "") + "inside the images, no overlays"
+        case .withMemory(let file): "disks and memory at one moment, without a freeze; memory to \(file)"
+        }
     }
 
     /// What `doctor` prints: every obstacle with its fix.

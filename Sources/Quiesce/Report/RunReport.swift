@@ -179,9 +179,9 @@ public struct PhaseReport: Codable, Sendable, Hashable {
 
 /// The phases in the order of a run.
 public enum Phase: String, Codable, Sendable, CaseIterable {
-    case preflight, stage, prepare
+    case preflight, stage, shutdown, prepare
     case preFreeze = "pre-freeze"
     case freeze, cut, thaw
     case postThaw = "post-thaw"
-    case register, verify, undo
+    case start, register, verify, undo
 }

@@ -21,7 +21,7 @@ public final class Interruption: Sendable {
     }
 
     public var status: ExitStatus? { asked.withLock { $0.status } }
-    var isImpatient: Bool { asked.withLock { $0.times > 1 } }
+    public var isImpatient: Bool { asked.withLock { $0.times > 1 } }
 
     func check() throws(Failure) {
         if let status { throw Failure(status, "interrupted") }

@@ -128,7 +128,7 @@ extension SnapshotRun {
                 Registration(
                     name: request.name, note: request.note, createdAt: record.window?.cutAt ?? ports.time.wall,
                     definition: record.definition, parent: plan.facts.currentSnapshot, disks: plan.disks,
-                    others: plan.leftOut.map(\.target)))
+                    others: plan.leftOut.map(\.target), isAtRest: plan.method.isAtRest))
             record.isRegistered = true
             record.add(.register, .ok, from: start, to: ports.time.now)
         } catch {
@@ -142,24 +142,31 @@ extension SnapshotRun {
         let start = ports.time.now
         let verification = Verification(ports: ports)
         record.chain = await verification.chain(plan)
-        record.filesystem = await verification.filesystem(
-            record.disks, expectFrozen: held(record) ? plan.frozen.reduce(into: []) { $0.formUnion($1.targets) } : [],
-            thoroughly: false)
+        record.proofs = await verification.proofs(record.disks)
+        record.filesystem = Verification.sum(
+            record.proofs, expectFrozen: held(record) ? Set(plan.frozen.flatMap { $0.targets.map(\.description) }) : [])
         let failed = record.chain.check.result == .failed || record.filesystem.result == .failed
         record.add(.verify, failed ? .failed : .ok, from: start, to: ports.time.now)
     }
 
     /// Whether the freeze held by the guest's own word; if not, images that are not frozen are no news.
     private func held(_ record: RunRecord) -> Bool {
-        guard let window = record.window else { return false }
-        return Judgement(plan: plan, request: request, window: window, hooks: record.hooks.entries).verdict.consistency
-            >= .filesystem
+        plan.freezes && (verdict(record)?.consistency ?? .none) >= .filesystem
+    }
+
+    private func verdict(_ record: RunRecord) -> Verdict? {
+        if plan.method.isAtRest {
+            return RestJudgement(plan: plan, stop: record.stopReason, proofs: record.proofs).verdict
+        }
+        return record.window.map {
+            Judgement(plan: plan, request: request, window: $0, hooks: record.hooks.entries).verdict
+        }
     }
 
     func judge(_ record: inout RunRecord) throws(Failure) {
-        guard let window = record.window else { return }
+        guard let verdict = verdict(record) else { return }
         let earlier = record.verdict.reasons
-        record.verdict = Judgement(plan: plan, request: request, window: window, hooks: record.hooks.entries).verdict
+        record.verdict = verdict
         record.verdict.reasons += earlier
         if let word = record.deadManActed {
             record.verdict.lower(
@@ -192,7 +199,7 @@ extension SnapshotRun {
         }
         if record.filesystem.result == .failed {
             record.status = .verificationFailed
-        } else if !record.hooks.stuck.isEmpty {
+        } else if !record.hooks.stuck.isEmpty || record.startFailure != nil {
             record.status = .releaseFailed
         } else if reached >= plan.asked {
             record.status = .reached

@@ -13,15 +13,15 @@ extension SnapshotRun {
         tell(.began(.stage))
         let start = ports.time.now
         do throws(Failure) {
-            let overlays = plan.disks.map(\.overlay)
+            let overlays = plan.staged.map(\.overlay)
             try await ports.journal.record(.staging(overlays: overlays), of: run, at: ports.time.wall)
             record.definition = try await ports.hypervisor.definition()
-            try await ports.images.stage(plan.disks)
+            try await ports.images.stage(plan.staged)
         } catch {
             record.add(.stage, .failed, from: start, to: ports.time.now, error.message)
             throw error
         }
-        record.add(.stage, .ok, from: start, to: ports.time.now, plan.disks.count.of("overlay"))
+        record.add(.stage, .ok, from: start, to: ports.time.now, plan.staged.count.of("overlay"))
         try interruption.check()
     }
 
@@ -100,7 +100,7 @@ extension SnapshotRun {
     /// The last words before the window, on disk before anything in it is sent.
     func announce(_ record: inout RunRecord) async throws(Failure) {
         let step = JournalStep.window(
-            mountpoints: plan.frozen.map(\.mountpoint), overlays: request.isDrill ? [] : plan.disks.map(\.overlay))
+            mountpoints: plan.frozen.map(\.mountpoint), overlays: request.isDrill ? [] : plan.staged.map(\.overlay))
         try await ports.journal.record(step, of: run, at: ports.time.wall)
         try interruption.check()
         if record.hooks.isEmpty { tell(.began(plan.freezes ? .freeze : .cut)) }
@@ -113,7 +113,7 @@ extension SnapshotRun {
         await releaseApplications(&record)
         await standDown(&record)
         if record.phases.contains(where: { $0.name == .stage && $0.status == .ok }) {
-            await ports.images.discard(plan.disks.map(\.overlay))
+            await ports.images.discard(plan.staged.map(\.overlay))
         }
         return await finish(&record, .undone)
     }

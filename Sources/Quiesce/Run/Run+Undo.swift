@@ -13,19 +13,16 @@ extension SnapshotRun {
             return await finish(&record, failure.status == .maybeFrozen ? nil : .failed)
         default: break
         }
-        if record.isCut { return await finish(&record, mergeBack(&record, failure)) }
+        if record.isCut { return await finish(&record, undoCut(&record, failure)) }
         record.verdict = Verdict(consistency: .none, reasons: [failure.message])
         return await finish(&record, discardUnused(&record))
     }
 
-    private func mergeBack(_ record: inout RunRecord, _ failure: Failure) async -> JournalEnding {
+    private func undoCut(_ record: inout RunRecord, _ failure: Failure) async -> JournalEnding {
         tell(.began(.undo))
         let start = ports.time.now
         do throws(Failure) {
-            let merges = plan.disks.map { Merge(target: $0.target, top: $0.overlay, base: $0.base.path) }
-            let targets = merges.map(\.target.description)
-            try await ports.journal.record(.merging(targets: targets), of: run, at: ports.time.wall)
-            try await ports.hypervisor.merge(merges, options: MergeOptions()) { [tell] in tell(.merging($0)) }
+            try await goBack(record)
         } catch {
             record.add(.undo, .failed, from: start, to: ports.time.now, error.message)
             record.undone = await merged()
@@ -38,7 +35,7 @@ extension SnapshotRun {
         record.isCut = false
         record.verdict = Verdict(consistency: .none, reasons: record.verdict.reasons)
         do throws(Failure) {
-            let overlays = plan.disks.map(\.overlay)
+            let overlays = plan.staged.map(\.overlay)
             try await ports.journal.record(.removing(files: overlays), of: run, at: ports.time.wall)
             try await ports.images.remove(overlays, of: run)
             if record.isRegistered { try await ports.hypervisor.unregister(request.name) }
@@ -50,6 +47,17 @@ extension SnapshotRun {
             record.end(because: "\(failure.message); merged back, but not all was removed: \(error.message)")
             return .failed
         }
+    }
+
+    /// From the overlays to their bases: by merging where something may have been written to them.
+    private func goBack(_ record: RunRecord) async throws(Failure) {
+        let targets = plan.disks.map(\.target.description)
+        try await ports.journal.record(.merging(targets: targets), of: run, at: ports.time.wall)
+        if plan.method.isAtRest, plan.shutsDown == nil || record.owesStart || record.startFailure != nil {
+            return try await ports.hypervisor.restore(record.definition, from: plan.disks.map(\.overlay))
+        }
+        let merges = plan.disks.map { Merge(target: $0.target, top: $0.overlay, base: $0.base.path) }
+        try await ports.hypervisor.merge(merges, options: MergeOptions()) { [tell] in tell(.merging($0)) }
     }
 
     /// The disks that are back on their base; none where that is not certain.
@@ -79,7 +87,7 @@ extension SnapshotRun {
 
     /// An overlay goes only after QEMU has been asked and uses none of them.
     private func discardUnused(_ record: inout RunRecord) async -> JournalEnding {
-        let overlays = plan.disks.map(\.overlay)
+        let overlays = plan.staged.map(\.overlay)
         do throws(Failure) {
             let disks = try await ports.hypervisor.disks()
             let used = Set(
@@ -97,6 +105,8 @@ extension SnapshotRun {
     }
 
     func finish(_ record: inout RunRecord, _ ending: JournalEnding?) async -> RunReport {
+        // Where the disks stand is not certain in quarantine, and started from the wrong ones it would write to them.
+        if record.status != .quarantined { await startAgain(&record) }
         do throws(Failure) {
             if record.isOpen, let ending { try await ports.journal.close(run, ending, at: ports.time.wall) }
         } catch {

@@ -28,6 +28,14 @@ struct RunRecord {
     var isCut = false
     /// Disks of a cut that went back to their base; the frozen image is written to again.
     var undone: Set<DiskTarget> = []
+    /// How the guest went off for the cut.
+    var stopReason: StopReason?
+    /// We shut it down, and it is to run again.
+    var owesStart = false
+    /// Why it does not run again.
+    var startFailure: String?
+    /// What the images themselves say.
+    var proofs: [FilesystemProof] = []
     /// The journal has an entry to close.
     var isOpen = false
     /// libvirt's snapshot of that name is ours.

@@ -35,6 +35,7 @@ public struct SnapshotRun: Sendable {
         do throws(Failure) {
             try await open(&record)
             if !request.isDrill { try await stage(&record) }
+            try await shutDown(&record)
             try await prepare(&record)
             try await announce(&record)
             try await lockApplications(&record)
@@ -47,6 +48,7 @@ public struct SnapshotRun: Sendable {
         await standDown(&record)
         do throws(Failure) {
             try await settle(&record)
+            await startAgain(&record)
             if !request.isDrill {
                 await register(&record)
                 await verify(&record)

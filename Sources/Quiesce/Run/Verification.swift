@@ -43,7 +43,7 @@ public struct Verification: Sendable {
                 }
                 try await images.check(planned)
             }
-            return .right("\(plan.disks.count.of("disk")), QEMU and both definitions agree")
+            return .right("\(plan.disks.count.of("disk")), \(Self.witnesses(now)) agree")
         } catch {
             return .wrong(error.message)
         }
@@ -68,21 +68,23 @@ public struct Verification: Sendable {
                         .failed, "\(disk.target)'s chain no longer holds \(disk.overlay) on \(disk.frozenImage)")
                 }
             }
-            return Check(.ok, "\(disks.count.of("disk")), QEMU and both definitions agree")
+            return Check(.ok, "\(disks.count.of("disk")), \(Self.witnesses(now)) agree")
         } catch {
             return Check(.failed, error.message)
         }
     }
 
-    /// - Parameter expectFrozen: disks with a filesystem that the run froze; only there does an unfrozen image disprove it.
-    public func filesystem(
-        _ disks: [MemberReport.Disk], expectFrozen: Set<DiskTarget>, thoroughly: Bool
-    ) async -> Check {
-        let proofs = await verifier.check(disks, thoroughly: thoroughly)
-        return Self.sum(proofs, expectFrozen: Set(expectFrozen.map(\.description)))
+    private static func witnesses(_ disks: [DiskFacts]) -> String {
+        disks.allSatisfy { $0.qemuChain == nil } ? "the definition and the images" : "QEMU and both definitions"
     }
 
-    public static func sum(_ proofs: [FilesystemProof], expectFrozen: Set<String>) -> Check {
+    /// What the frozen images say of themselves, by their superblocks.
+    func proofs(_ disks: [MemberReport.Disk]) async -> [FilesystemProof] {
+        await verifier.check(disks, thoroughly: false)
+    }
+
+    /// - Parameter expectFrozen: disks with a filesystem that the run froze; only there does an unfrozen image disprove it.
+    static func sum(_ proofs: [FilesystemProof], expectFrozen: Set<String>) -> Check {
         if let broken = proofs.first(where: { $0.check.result == .failed }) {
             return Check(.failed, "\(broken.place) (\(broken.kind)): \(broken.check.detail)")
         }

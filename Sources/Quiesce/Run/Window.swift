@@ -70,7 +70,7 @@ struct Window {
         let before = time.wall
         let call = Task { [plan, name, hypervisor, time] () -> (Cut, ContinuousClock.Instant, Timestamp) in
             do throws(Failure) {
-                try await hypervisor.cut(plan.disks, leaving: plan.leftOut.map(\.target), named: name)
+                try await hypervisor.cut(plan, named: name)
                 return (.done, time.now, time.wall)
             } catch {
                 return (.failed(error), time.now, time.wall)

@@ -18,6 +18,10 @@ struct DomainDefinition {
     var disks: [Disk] = []
     var agentChannel = AgentChannel.absent
     var relabelsWithAppArmor = false
+    /// Powered off by itself the guest stays off.
+    var staysOff = true
+    /// Bytes of memory it has.
+    var memoryBytes: Int64?
 
     init(xml: String) throws(Failure) {
         let domain = try Self.root(of: xml)
@@ -30,6 +34,11 @@ struct DomainDefinition {
         if let channel {
             agentChannel = channel.child("target")?.attribute("state") == "disconnected" ? .disconnected : .connected
         }
+        staysOff = (domain.child("on_poweroff")?.stringValue ?? "destroy") == "destroy"
+        // libvirt always gives it in KiB.
+        memoryBytes =
+            domain.child("memory")?.stringValue.flatMap { Int64($0) }?.multipliedReportingOverflow(by: 1024)
+            .partialValue
         relabelsWithAppArmor = domain.children("seclabel").contains {
             $0.attribute("model") == "apparmor" && $0.attribute("relabel") != "no"
         }

@@ -21,7 +21,7 @@ struct LibvirtHypervisor: Hypervisor {
         let identity = GuestIdentity(name: guest.domain.name, uuid: guest.domain.uuid, uri: guest.uri)
         let folders = Set(
             disks.compactMap { $0.activeImage.map { FilePath($0.path).removingLastComponent().string } } + extra)
-        return GuestFacts(
+        var facts = GuestFacts(
             guest: identity,
             versions: Versions(stillpoint: version, libvirt: look.libvirtVersion, qemu: look.qemuVersion),
             power: look.power, isPersistent: look.saved != nil, activeJob: look.job, checkpoints: look.checkpoints,
@@ -31,6 +31,9 @@ struct LibvirtHypervisor: Hypervisor {
                 ? await agent.observe(definition.agentChannel, disks, probing: hooks) : .unasked,
             sharedImages: try look.sharedImages(with: disks),
             freeBytes: folders.reduce(into: [:]) { $0[$1] = try? QemuImages.freeBytes(in: $1) })
+        (facts.stopReason, facts.hasManagedSave) = (look.stopReason, look.hasManagedSave)
+        (facts.staysOff, facts.memoryBytes) = (definition.staysOff, definition.memoryBytes)
+        return facts
     }
 
     func disks() async throws(Failure) -> [DiskFacts] {
@@ -54,9 +57,12 @@ struct LibvirtHypervisor: Hypervisor {
                 facts.qemuChain = known.chain
                 facts.virtualSizeBytes = known.virtualSizeBytes
             }
+            if look.graph == nil, !isRemote { facts.readHeaders() }
             return facts
         }
     }
+
+    private var isRemote: Bool { (try? HypervisorURI(guest.uri))?.isRemote ?? false }
 
     func cut(_ disks: [MemberPlan.Disk], leaving others: [DiskTarget], named name: SnapshotName) async throws(Failure) {
         let xml = SnapshotXML.cut(disks, leaving: others, named: name)
@@ -103,8 +109,11 @@ struct Look: Sendable {
     let graph: String?
     let power: GuestFacts.Power
     let blockJobs: [String: String]
+    /// Nil while it is not off.
+    let stopReason: StopReason?
     private(set) var job: String?
     private(set) var checkpoints = 0
+    private(set) var hasManagedSave = false
     private(set) var snapshots: [String] = []
     private(set) var currentSnapshot: String?
     private(set) var libvirtVersion = ""
@@ -115,6 +124,7 @@ struct Look: Sendable {
     init(_ domain: Domain) throws(LibvirtError) {
         let (state, reason) = try domain.state()
         power = Self.power(state, reason)
+        stopReason = state == .shutoff ? StopReason(libvirt: reason) : nil
         live = try domain.xml()
         saved = try domain.isPersistent() ? domain.xml(.inactive) : nil
         let isActive = try domain.isActive()
@@ -135,6 +145,7 @@ struct Look: Sendable {
             job = "\(running.operation)"
         }
         checkpoints = try domain.checkpointCount()
+        hasManagedSave = try domain.hasManagedSave()
         snapshots = try domain.snapshots().map(\.name)
         currentSnapshot = try domain.currentSnapshot()?.name
         libvirtVersion = try connection.libraryVersion()

@@ -19,7 +19,7 @@ enum SnapshotXML {
         let snapshot = XMLElement(name: "domainsnapshot")
         snapshot.add("name", registration.name.description)
         if let note = registration.note { snapshot.add("description", note) }
-        snapshot.add("state", "disk-snapshot")
+        snapshot.add("state", registration.isAtRest ? "shutoff" : "disk-snapshot")
         if let parent = registration.parent {
             let element = XMLElement(name: "parent")
             element.add("name", parent)

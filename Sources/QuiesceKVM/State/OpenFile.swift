@@ -45,6 +45,13 @@ final class OpenFile: Sendable {
         return Array(bytes.prefix(done))
     }
 
+    /// Bytes in it, of a block device too, for which its status says 0.
+    func end() throws(Errno) -> Int64 {
+        let end = lseek(descriptor, 0, SEEK_END)
+        if end < 0 { throw Errno(rawValue: errno) }
+        return Int64(end)
+    }
+
     func sync() throws(Errno) { try posix { fsync(descriptor) } }
 
     /// flock(2), without waiting; false if another holds it.

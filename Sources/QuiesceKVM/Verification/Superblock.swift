@@ -43,6 +43,6 @@ struct Superblock: Equatable {
         if let found = try zfs(volume) { return found }
         return head.isZero(0, headSize)
             ? Superblock("empty", .notChecked, "no filesystem found, its first 68 KiB are zero")
-            : Superblock("unknown", .notChecked, "no filesystem found")
+            : Superblock("data", .notChecked, "no filesystem found")
     }
 }

@@ -32,7 +32,7 @@ struct Freeze: Verb {
         let open = try await workplace.guest(guest.reference)
         func plan() async throws(Failure) -> MemberPlan {
             var request = SnapshotRequest(name: SnapshotName(at: workplace.time.wall))
-            request.registers = false
+            (request.registers, request.isDrill) = (false, true)
             return MemberPlan(of: try await open.hypervisor.observe(alsoFolders: [], probing: []), for: request)
         }
         if dryRun {

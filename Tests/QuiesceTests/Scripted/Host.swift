@@ -42,6 +42,36 @@ final class Host: Sendable {
         }
     }
 
+    /// QEMU is there, or it is not.
+    func turn(on isOn: Bool) {
+        state.withLock { state in
+            for index in state.disks.indices {
+                state.disks[index].qemuChain = isOn ? state.disks[index].liveChain : nil
+            }
+        }
+    }
+
+    func point(_ moves: [Repointing]) {
+        state.withLock { state in
+            for move in moves {
+                guard let index = state.disks.firstIndex(where: { $0.target == move.target }) else { continue }
+                if state.disks[index].qemuChain != nil { state.harm.append("\(move.target) moved while the guest ran") }
+                state.disks[index].liveChain.insert(move.to, at: 0)
+                state.disks[index].savedImage = move.to.path
+            }
+        }
+    }
+
+    func restore(_ disks: [DiskFacts]) {
+        state.withLock { state in
+            if state.disks.contains(where: { $0.qemuChain != nil }) {
+                state.harm.append("restored while the guest ran")
+            }
+            state.disks = disks
+        }
+        turn(on: false)
+    }
+
     func merge(_ merges: [Merge]) {
         state.withLock { state in
             if let quarrel = state.disks.compactMap(\.disagreement).first {

@@ -8,6 +8,7 @@ enum Heard: String, Sendable {
     case journalOpened, staging, preparing, released, window, windowClosed, registering, merging, removing,
         freezingByHand, journalClosed,
         unfinished
+    case shuttingDown, startedAgain, shutDown, start, point, restore
     case observe, disks, definition, cut, register, unregister, merge
     case stage, discard, remove, headerCheck, imageCheck
     case rescue, stood, armed, dismissed, clock, sync, arm, steady, disarm, freeze, thaw, tidy

@@ -22,6 +22,8 @@ struct ScriptedHypervisor: Hypervisor {
     /// How many disks a merge switches back before it fails; nil for one that works.
     var mergeStopsAfter: Int?
     var cutTakes = Duration.milliseconds(40)
+    /// How a guest goes off that is asked to.
+    var stopping = StopReason.shutdown
     /// What a look at the disks shows instead of the truth.
     var seeing: @Sendable ([DiskFacts]) -> [DiskFacts] = { $0 }
 
@@ -60,6 +62,27 @@ struct ScriptedHypervisor: Hypervisor {
             await log.wait(for: .thaw)
             host.move(disks)
         }
+    }
+
+    func shutDown(within limit: Duration, interruption: Interruption) async throws(Failure) -> StopReason {
+        try log.answer(.shutDown, limit.forPeople)
+        host.turn(on: false)
+        return stopping
+    }
+
+    func start() async throws(Failure) {
+        try log.answer(.start)
+        host.turn(on: true)
+    }
+
+    func point(_ moves: [Repointing]) async throws(Failure) {
+        try log.answer(.point, moves.map { "\($0.target) to \($0.to.path)" }.joined(separator: ", "))
+        host.point(moves)
+    }
+
+    func restore(_ definition: String, from images: [String]) async throws(Failure) {
+        try log.answer(.restore, images.joined(separator: " "))
+        host.restore(facts.disks)
     }
 
     func definition() async throws(Failure) -> String {

@@ -28,6 +28,8 @@ final class ScriptedJournal: Journal, Catalogue {
         case .registering(let name): try log.answer(.registering, name)
         case .merging(let targets): try log.answer(.merging, targets.joined(separator: " "))
         case .removing(let files): try log.answer(.removing, files.joined(separator: " "))
+        case .shuttingDown: try log.answer(.shuttingDown)
+        case .startedAgain: try log.answer(.startedAgain)
         case .freezingByHand(let mountpoints): try log.answer(.freezingByHand, mountpoints.joined(separator: " "))
         }
         opened.withLock { $0[run]?.steps.append(step) }
