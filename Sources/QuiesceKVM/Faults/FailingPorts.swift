@@ -87,6 +87,28 @@ private struct FailingHypervisor: Hypervisor {
         }
     }
 
+    func shutDown(within limit: Duration, interruption: Interruption) async throws(Failure) -> StopReason {
+        try await Failpoint.around("hypervisor.shutDown", broken) { () async throws(Failure) in
+            try await port.shutDown(within: limit, interruption: interruption)
+        }
+    }
+
+    func start() async throws(Failure) {
+        try await Failpoint.around("hypervisor.start", broken) { () async throws(Failure) in try await port.start() }
+    }
+
+    func point(_ moves: [Repointing]) async throws(Failure) {
+        try await Failpoint.around("hypervisor.point", broken) { () async throws(Failure) in
+            try await port.point(moves)
+        }
+    }
+
+    func restore(_ definition: String, from images: [String]) async throws(Failure) {
+        try await Failpoint.around("hypervisor.restore", broken) { () async throws(Failure) in
+            try await port.restore(definition, from: images)
+        }
+    }
+
     func definition() async throws(Failure) -> String {
         try await Failpoint.around("hypervisor.definition", broken) { () async throws(Failure) in
             try await port.definition()
