@@ -144,12 +144,12 @@ struct SuperblockTests {
         #expect(try Superblock.identify(zfs).kind == "zfs_member")
     }
 
-    @Test("nothing at all is empty, and anything else unknown")
+    @Test("nothing at all is empty, and anything else data")
     func nothing() throws {
         #expect(try Superblock.identify(Memory([UInt8](repeating: 0, count: 1 << 18))).kind == "empty")
-        #expect(try Superblock.identify(Memory([UInt8](repeating: 9, count: 1 << 18))).kind == "unknown")
+        #expect(try Superblock.identify(Memory([UInt8](repeating: 9, count: 1 << 18))).kind == "data")
         #expect(try Superblock.identify(Memory([])).kind == "empty")
-        #expect(try Superblock.identify(Memory([0x53, 0xEF])).kind == "unknown")
+        #expect(try Superblock.identify(Memory([0x53, 0xEF])).kind == "data")
     }
 
     @Test("no bytes make the readers trap")
