@@ -53,7 +53,7 @@ public struct OpenGuest: Sendable {
     public let hypervisor: any Hypervisor
     let guest: LibvirtGuest
     let agent: GuestAgent
-    private let workplace: Workplace
+    let workplace: Workplace
 
     init(_ guest: LibvirtGuest, in workplace: Workplace) {
         self.guest = guest
@@ -64,9 +64,21 @@ public struct OpenGuest: Sendable {
         hypervisor = LibvirtHypervisor(guest: guest, agent: observer, version: Workplace.version).withFailpoints
     }
 
-    /// Does `body` with the right to change this guest: its lock on this host, and for all others a record in its
-    /// metadata. `status`, `thaw` and what only reads does without.
+    /// Does `body` with the right to change this guest, once what an earlier run left in it is over: thawed, released and
+    /// disarmed. Where more is to be done: `.busy`, naming `recover`. `status`, `thaw` and what only reads does without.
     public func held<Value>(
+        for command: String, by run: RunID, waiting wait: Duration, interruption: Interruption,
+        telling listener: @escaping @Sendable (RunEvent) -> Void = { _ in },
+        _ body: (GuestLock) async throws(Failure) -> Value
+    ) async throws(Failure) -> Value {
+        try await owned(for: command, by: run, waiting: wait, interruption: interruption) { lock throws(Failure) in
+            try await recovery(interruption, isDryRun: false, telling: listener).makeWay()
+            return try await body(lock)
+        }
+    }
+
+    /// Its lock on this host, and for all others a record in its metadata.
+    func owned<Value>(
         for command: String, by run: RunID, waiting wait: Duration, interruption: Interruption,
         _ body: (GuestLock) async throws(Failure) -> Value
     ) async throws(Failure) -> Value {

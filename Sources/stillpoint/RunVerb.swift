@@ -39,7 +39,8 @@ extension RunVerb {
         }
         let run = RunID.random()
         let report = try await open.held(
-            for: Self.word, by: run, waiting: wait?.duration ?? .zero, interruption: interruption
+            for: Self.word, by: run, waiting: wait?.duration ?? .zero, interruption: interruption,
+            telling: { progress.hear($0) }
         ) { lock throws(Failure) in
             let plan = try await open.plan(&request)
             for remark in options.remarks(plan, request) { progress.note(remark) }

@@ -23,7 +23,7 @@ struct Stillpoint: AsyncParsableCommand {
         subcommands: [
             Doctor.self, Disks.self, Plan.self, Snapshot.self, Drill.self, List.self, Show.self, Current.self,
             Verify.self,
-            Commit.self, Jobs.self, Freeze.self, Thaw.self, Status.self, Hooks.self, Config.self,
+            Commit.self, Jobs.self, Freeze.self, Thaw.self, Status.self, Recover.self, Hooks.self, Config.self,
         ])
 
     @OptionGroup var general: GeneralOptions

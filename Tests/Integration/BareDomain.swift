@@ -15,7 +15,7 @@ struct BareDomain: Sendable {
     /// - Parameter images: file names below a folder of its own; or absolute paths of images that are there already.
     static func with(
         named name: String = "\(Place.guestPrefix)-bare", images: [String] = ["one.qcow2", "two.qcow2"],
-        running: Bool = true, _ body: (BareDomain) async throws -> Void
+        size: String = "16M", running: Bool = true, _ body: (BareDomain) async throws -> Void
     ) async throws {
         let folder = "/var/tmp/stillpoint-it-\(getpid())"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -27,7 +27,7 @@ struct BareDomain: Sendable {
         for (index, image) in images.enumerated() {
             let path = image.hasPrefix("/") ? image : "\(folder)/\(image)"
             if !image.hasPrefix("/") {
-                try await Program.succeed("qemu-img", "create", "-q", "-f", "qcow2", "--", path, "16M")
+                try await Program.succeed("qemu-img", "create", "-q", "-f", "qcow2", "--", path, size)
             }
             disks += disk(path, index)
         }
@@ -46,6 +46,13 @@ struct BareDomain: Sendable {
         _ = try? await Virsh.run("undefine", uuid, "--snapshots-metadata", "--checkpoints-metadata")
         stillpoint.forget(uuid)
         try result.get()
+    }
+
+    /// Through QEMU's own block layer, to the first disk, as its guest would.
+    func write(_ pattern: String, _ offset: Int, _ length: String) async throws {
+        let backend = "/machine/peripheral/virtio-disk0/virtio-backend"
+        try await Virsh.run(
+            "qemu-monitor-command", uuid, "--hmp", "qemu-io -d \(backend) \"write -P \(pattern) \(offset) \(length)\"")
     }
 
     func stillpoint(_ arguments: String...) async throws -> Program.Ended { try await stillpoint.run(arguments) }

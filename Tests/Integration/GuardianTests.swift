@@ -27,12 +27,13 @@ extension Lab.Plain {
         try await check()
         let unfinished = try await guest.stillpoint("status", guest.name, "--json").json["unfinished"]?.array
         #expect(unfinished?.count == 1)
-        // What it had made and frozen is ours to clear away by hand.
-        _ = try await guest.stillpoint("thaw", guest.name)
-        try await Virsh.run("metadata", guest.name, "https://stillpoint.dev/owner/1", "--remove", "--live")
-        for file in try FileManager.default.contentsOfDirectory(atPath: guest.folder) where file.hasSuffix(".killed") {
-            try FileManager.default.removeItem(atPath: "\(guest.folder)/\(file)")
-        }
+        let blocked = try await guest.stillpoint("snapshot", guest.name, "--no-freeze", "--json")
+        try expectFailure(blocked, 75, "killed", isJSON: true)
+        let recovered = try await guest.stillpoint("recover", guest.name, "--json")
+        #expect(recovered.exit == 0, "\(recovered)")
+        let steps = try recovered.json["guests"]?.array?.first?["runs"]?.array?.first?["did"]?.array ?? []
+        #expect(steps.contains { $0["step"] == "discard" }, "\(recovered)")
+        #expect(try await guest.stillpoint("recover").text == "nothing to recover")
         try await unhook(guest)
     }
 

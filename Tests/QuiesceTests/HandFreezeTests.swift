@@ -21,7 +21,7 @@ struct HandFreezeTests {
     func order() async throws {
         let world = try World()
         let report = try await freeze(world)
-        #expect(world.log.heard == [.rescue, .journalOpened, .freezingByHand, .sync, .arm, .steady, .freeze])
+        #expect(world.log.heard == [.rescue, .journalOpened, .sync, .arm, .steady, .freezingByHand, .freeze])
         #expect(world.log.details(of: .steady) == ["30 s"])
         #expect(report.frozen == 2)
         #expect(report.mountpoints == ["/", "/var/lib/mysql"])

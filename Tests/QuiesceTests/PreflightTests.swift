@@ -125,7 +125,7 @@ struct PreflightTests {
                 let findings = try findings(freezing: freezing) { change(&$0) }
                 #expect(findings.weight(of: "graph.disagrees") == .refuses(.quarantined))
                 let fix = findings["graph.disagrees"]?.fix.joined(separator: "\n") ?? ""
-                #expect(fix.contains("virsh edit db01"))
+                #expect(fix.contains("stillpoint recover db01 --repair"))
                 #expect(!fix.contains("virsh shutdown") && !fix.contains("virsh destroy"))
             }
         }

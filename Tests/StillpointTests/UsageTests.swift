@@ -30,7 +30,7 @@ struct UsageTests {
         ["snapshot", "db01", "--hook", "mysql", "--no-hooks"], ["snapshot", "db01", "--hook", "mysql", "--no-freeze"],
         ["plan", "db01", "--hook"], ["hooks", "frobnicate"], ["hooks", "list", "db01"], ["hooks", "probe"],
         ["hooks", "install"], ["hooks", "probe", "db01", "db02"], ["config", "frobnicate"], ["config", "schema", "x"],
-        ["config", "check", "a", "b"],
+        ["config", "check", "a", "b"], ["recover", "db01", "db02"], ["recover", "--bogus"],
     ]
 
     @Test("ends with 64 and one line of cause last on stderr, nothing on stdout", arguments: wrong)
@@ -55,7 +55,9 @@ struct UsageTests {
         #expect((error["message"] as? String)?.isEmpty == false)
     }
 
-    @Test("what touches images on another host names the ssh line to run", arguments: ["snapshot", "commit", "freeze"])
+    @Test(
+        "what touches images on another host names the ssh line to run",
+        arguments: ["snapshot", "commit", "freeze", "recover"])
     func remote(_ command: String) throws {
         let result = try Command()("-c", "qemu+ssh://root@vmhost:2222/system", command, "db01")
         #expect(result.status == 64)
@@ -67,7 +69,9 @@ struct UsageTests {
 @Suite("The command line", .timeLimit(.minutes(2)))
 struct CommandLineTests {
     private static let words =
-        "doctor disks plan snapshot drill list show current verify commit jobs freeze thaw status".split(separator: " ")
+        "doctor disks plan snapshot drill list show current verify commit jobs freeze thaw status recover".split(
+            separator: " "
+        )
         .map(String.init)
 
     /// Commands of commands.

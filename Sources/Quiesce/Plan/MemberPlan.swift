@@ -2,7 +2,7 @@
 
 /// What a run will do to one guest, and everything that speaks against it. Making one touches nothing.
 public struct MemberPlan: Sendable {
-    public struct Disk: Sendable, Hashable {
+    public struct Disk: Codable, Sendable, Hashable {
         public var target: DiskTarget
         /// The image that will be frozen.
         public var base: ImageLayer
@@ -13,7 +13,7 @@ public struct MemberPlan: Sendable {
         public var chain: [ImageLayer]
     }
 
-    public struct LeftOut: Sendable, Hashable {
+    public struct LeftOut: Codable, Sendable, Hashable {
         public var target: DiskTarget
         public var reason: String
         public var virtualSizeBytes: Int64?
@@ -121,8 +121,9 @@ public struct MemberPlan: Sendable {
         }
         plan.findings += unfinished.map { run in
             Finding(
-                .note, "run.unfinished", "an earlier run (\(run.name), \(run.startedAt.local)) did not come to its end",
-                fix: run.overlays.isEmpty ? [] : ["it may have left behind: " + run.overlays.joined(separator: " ")])
+                run.touchesDisks ? .refuses(.busy) : .note, "run.unfinished",
+                "an earlier run (\(run.name), \(run.startedAt.local)) did not come to its end",
+                fix: ["stillpoint recover \(guest.name)"])
         }
         return plan
     }

@@ -115,8 +115,7 @@ extension GuestFacts {
     }
 
     var graphFindings: [Finding] {
-        let quarrels = disks.compactMap { disk in disk.disagreement.map { (disk, $0) } }
-        return quarrels.map { disk, quarrel in
+        disks.compactMap { disk in disk.disagreement.map { (disk, $0) } }.map { disk, quarrel in
             if disk.qemuChain == nil {
                 return Finding(
                     .refuses(.quarantined), "graph.disagrees", quarrel,
@@ -125,12 +124,11 @@ extension GuestFacts {
                         "virsh edit \(name):   take <backingStore> out of \(disk.target)",
                     ])
             }
-            let newest = disk.qemuChain?.first?.path ?? "the image QEMU uses"
             return Finding(
                 .refuses(.quarantined), "graph.disagrees", quarrel,
                 fix: [
                     "leave the guest running: powered off now it would start from the wrong image",
-                    "virsh edit \(name):   make <source> of \(disk.target) name \(newest)",
+                    "stillpoint recover \(name) --repair   makes its saved definition name what QEMU writes to",
                 ])
         }
     }

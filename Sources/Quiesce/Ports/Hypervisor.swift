@@ -6,6 +6,9 @@ public protocol Hypervisor: Sendable {
     /// at the applications inside. Changes nothing.
     func observe(alsoFolders folders: [String], probing hooks: [HookChoice]) async throws(Failure) -> GuestFacts
 
+    /// The same without a word to the guest. ``GuestFacts/sharedImages`` covers these images too.
+    func look(for images: [String]) async throws(Failure) -> GuestFacts
+
     /// The disks alone, as QEMU and both definitions have them now.
     func disks() async throws(Failure) -> [DiskFacts]
 
@@ -29,6 +32,12 @@ public protocol Hypervisor: Sendable {
 
     /// The saved definition of this moment, for the snapshot's metadata and the manifest.
     func definition() async throws(Failure) -> String
+
+    /// The saved definition with these disks on these images, and nothing else changed. Not kept anywhere.
+    func definition(naming images: [DiskTarget: ImageLayer]) async throws(Failure) -> String
+
+    /// Makes that the saved definition. What runs is not touched.
+    func define(naming images: [DiskTarget: ImageLayer]) async throws(Failure)
 
     /// Makes the snapshot known to libvirt as the current one. Refuses a name that is taken.
     func register(_ registration: Registration) async throws(Failure)

@@ -16,6 +16,13 @@ public protocol ImageStore: Sendable {
     /// a file that another image names as its backing file.
     func remove(_ overlays: [String], of run: RunID) async throws(Failure)
 
+    /// Removes an overlay that another process staged, in the same way: only one that lies on its base and that no guest
+    /// has ever written to; others are refused. False if there is none. The caller has asked who uses it.
+    func withdraw(_ disk: MemberPlan.Disk, of run: RunID) async throws(Failure) -> Bool
+
+    /// The image and what it stands on, newest first, by the headers alone.
+    func chain(of image: ImageLayer) async throws(Failure) -> [ImageLayer]
+
     /// Whether the overlay lies on this very image with this size, as its header says.
     func check(_ disk: MemberPlan.Disk) async throws(Failure)
 }

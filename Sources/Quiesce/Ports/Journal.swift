@@ -17,24 +17,51 @@ extension Journal {
 }
 
 public enum JournalStep: Codable, Sendable, Hashable {
-    case staging(overlays: [String])
+    case staging(overlays: [String], intent: RunIntent? = nil)
     /// The hooks whose `prepare` follows, and which have to be put down.
     case preparing(hooks: [PreparedHook])
     /// The guest confirmed that these let go, by label.
     case released(hooks: [String])
     /// Freeze, cut and thaw follow at once: one entry before the window covers all three.
     case window(mountpoints: [String], overlays: [String])
-    case windowClosed(cut: Bool, thawed: Bool)
+    case windowClosed(cut: Bool, thawed: Bool, proof: WindowProof? = nil)
     case registering(name: String)
-    case merging(targets: [String])
+    case merging([Merge])
     case removing(files: [String])
-    case freezingByHand(mountpoints: [String])
+    /// `until`: when the guest thaws by itself.
+    case freezingByHand(mountpoints: [String], until: Timestamp? = nil)
+    /// A later process has the guest's word that nothing is frozen any more.
+    case thawed
     /// The guest ran and is shut down for its cut; it is to run again, whatever becomes of us.
     case shuttingDown
     case startedAgain
 }
 
 public enum JournalEnding: String, Codable, Sendable { case done, undone, failed }
+
+/// What a later process cannot find on the disks: enough to finish a run that has lost its own.
+public struct RunIntent: Codable, Sendable, Hashable {
+    var disks: [MemberPlan.Disk]
+    var leftOut: [MemberPlan.LeftOut]
+    /// Disks with a filesystem that it freezes.
+    var frozen: [DiskTarget]
+    var asked: Consistency
+    var note: String?
+    /// libvirt's current snapshot before it.
+    var parent: String?
+    var registers: Bool
+    var isAtRest: Bool
+    var versions: Versions
+    var starter: RunReport.Starter
+}
+
+/// What the window proved, written after the thaw.
+public struct WindowProof: Codable, Sendable, Hashable {
+    var cutAt: Timestamp?
+    /// Judged without the release of the applications, which was still to come.
+    var verdict: Verdict
+    var freeze: MemberReport.Freeze?
+}
 
 /// What a later process needs to put a hook down.
 public struct PreparedHook: Codable, Sendable, Hashable {
@@ -47,16 +74,12 @@ public struct PreparedHook: Codable, Sendable, Hashable {
         instance = application.facts.instance
         parameters = application.choice.parameters
     }
+
+    /// As ``JournalStep/released(hooks:)`` has it.
+    var label: String { instance.map { "\(name) \($0)" } ?? name }
 }
 
 public struct UnfinishedRun: Sendable, Hashable {
-    /// Overlays that it made and may have left behind.
-    var overlays: [String] {
-        steps.reduce(into: []) { known, step in
-            if case .staging(let overlays) = step { known = overlays }
-        }
-    }
-
     public var run: RunID
     public var guest: GuestIdentity
     public var name: String

@@ -11,7 +11,7 @@ public struct RunReport: Codable, Sendable {
         public var skewMs: Int64?
     }
 
-    public struct Starter: Codable, Sendable {
+    public struct Starter: Codable, Sendable, Hashable {
         public var uid: Int
         public var user: String
 
@@ -77,7 +77,7 @@ public struct MemberReport: Codable, Sendable {
         public var thawed: Int?
     }
 
-    public struct Freeze: Codable, Sendable {
+    public struct Freeze: Codable, Sendable, Hashable {
         public var mountpoints: [String]
         public var notFreezable: [String]
         public var expected: Int

@@ -41,7 +41,7 @@ public struct StatusReport: Codable, Sendable {
             }
         self.busy = busy
         self.unfinished = unfinished.map { run in
-            "\(run.name), begun \(run.startedAt.local), did not end\(run.mayHaveFrozen ? ": stillpoint thaw \(run.guest.name)" : "")"
+            "\(run.name), begun \(run.startedAt.local), did not end: stillpoint \(run.isByHand ? "thaw" : "recover") \(run.guest.name)"
         }
         self.current = current
         self.jobs = jobs

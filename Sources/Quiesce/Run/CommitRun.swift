@@ -55,8 +55,7 @@ public struct CommitRun: Sendable {
         let startedAt = time.wall
         try await journal.open(run, for: guest, named: plan.title, at: startedAt)
         do throws(Failure) {
-            try await journal.record(
-                .merging(targets: plan.merges.map(\.target.description)), of: run, at: time.wall)
+            try await journal.record(.merging(plan.merges), of: run, at: time.wall)
             try await hypervisor.merge(plan.merges, options: request.options) { [tell] in tell(.merging($0)) }
             try await journal.record(.removing(files: plan.merged), of: run, at: time.wall)
             try await images.remove(plan.merged, of: run)

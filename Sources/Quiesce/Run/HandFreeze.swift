@@ -34,8 +34,9 @@ public struct HandFreeze: Sendable {
         try await control.prepareRescue()
         try await journal.open(run, for: guest, named: "freeze", at: time.wall)
         do throws(Failure) {
-            try await journal.record(.freezingByHand(mountpoints: mountpoints), of: run, at: time.wall)
             try await lend(run, mountpoints, lease)
+            let end = time.wall.adding(milliseconds: lease.inMilliseconds)
+            try await journal.record(.freezingByHand(mountpoints: mountpoints, until: end), of: run, at: time.wall)
             try interruption.check()
         } catch {
             await callOff(run)
@@ -120,25 +121,15 @@ public struct HandFreeze: Sendable {
         }
         for run in ours {
             await callOff(run.run)
-            try? await journal.close(run.run, .undone, at: time.wall)
+            // What it did to the disks is left to `recover`, which needs the entry.
+            if run.touchesDisks {
+                try? await journal.record(.thawed, of: run.run, at: time.wall)
+            } else {
+                try? await journal.close(run.run, .undone, at: time.wall)
+            }
         }
         let expected = ours.first?.frozenMountpoints.count
         return ThawReport(domain: guest, thawed: count, held: expected.map { $0 == count })
-    }
-}
-
-extension UnfinishedRun {
-    /// It was going to freeze, and no thaw was written down.
-    public var mayHaveFrozen: Bool { !frozenMountpoints.isEmpty }
-
-    var frozenMountpoints: [String] {
-        steps.reduce(into: []) { frozen, step in
-            switch step {
-            case .window(let mountpoints, _), .freezingByHand(let mountpoints): frozen = mountpoints
-            case .windowClosed(_, thawed: true): frozen = []
-            default: break
-            }
-        }
     }
 }
 

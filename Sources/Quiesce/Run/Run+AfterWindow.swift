@@ -35,14 +35,14 @@ extension SnapshotRun {
         let wasCut = if case .done = window.cut { true } else { false }
         if case .unproved(let failure) = window.thaw {
             record.isCut = wasCut
-            await note(cut: wasCut, thawed: false)
+            await note(record, cut: wasCut, thawed: false)
             throw Failure(
                 .maybeFrozen, "\(plan.guest.name) may still be frozen: no thaw was confirmed (\(failure.cause))",
                 hint: "stillpoint thaw \(plan.guest.name)")
         }
         switch window.cut {
         case .notSent:
-            await note(cut: false, thawed: true)
+            await note(record, cut: false, thawed: true)
             if let failure = window.freezeFailure, failure.kind == .alreadyFrozen {
                 throw Failure(
                     .refused, "\(plan.guest.name) was frozen by somebody else meanwhile; that freeze was left alone")
@@ -58,14 +58,14 @@ extension SnapshotRun {
         case .failed(let failure):
             record.isCut = try await hasMoved(after: failure)
             if !record.isCut {
-                await note(cut: false, thawed: true)
+                await note(record, cut: false, thawed: true)
                 throw Failure(
                     failure.status == .quarantined ? .quarantined : .snapshotFailed,
                     "\(failure.message); \(plan.guest.name) is thawed", hint: failure.hint)
             }
             record.verdict.reasons.append("libvirt reported an error, but the disks had switched: \(failure.message)")
         }
-        await note(cut: true, thawed: true)
+        await note(record, cut: true, thawed: true)
     }
 
     private func hasMoved(after failure: Failure) async throws(Failure) -> Bool {
@@ -93,9 +93,11 @@ extension SnapshotRun {
         return true
     }
 
-    private func note(cut: Bool, thawed: Bool) async {
+    private func note(_ record: RunRecord, cut: Bool, thawed: Bool) async {
+        let proof = cut ? record.proof : nil
         do throws(Failure) {
-            try await ports.journal.record(.windowClosed(cut: cut, thawed: thawed), of: run, at: ports.time.wall)
+            try await ports.journal.record(
+                .windowClosed(cut: cut, thawed: thawed, proof: proof), of: run, at: ports.time.wall)
         } catch {
             // The window is over and the guest thawed: an unwritten note must not undo that.
             tell(.note("journal: \(error.message)"))

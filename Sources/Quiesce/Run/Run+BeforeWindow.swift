@@ -14,7 +14,8 @@ extension SnapshotRun {
         let start = ports.time.now
         do throws(Failure) {
             let overlays = plan.staged.map(\.overlay)
-            try await ports.journal.record(.staging(overlays: overlays), of: run, at: ports.time.wall)
+            let intent = RunIntent(of: plan, for: request, by: ports.starter)
+            try await ports.journal.record(.staging(overlays: overlays, intent: intent), of: run, at: ports.time.wall)
             record.definition = try await ports.hypervisor.definition()
             try await ports.images.stage(plan.staged)
         } catch {

@@ -51,12 +51,11 @@ extension SnapshotRun {
 
     /// From the overlays to their bases: by merging where something may have been written to them.
     private func goBack(_ record: RunRecord) async throws(Failure) {
-        let targets = plan.disks.map(\.target.description)
-        try await ports.journal.record(.merging(targets: targets), of: run, at: ports.time.wall)
+        let merges = plan.disks.map { Merge(target: $0.target, top: $0.overlay, base: $0.base.path) }
+        try await ports.journal.record(.merging(merges), of: run, at: ports.time.wall)
         if plan.method.isAtRest, plan.shutsDown == nil || record.owesStart || record.startFailure != nil {
             return try await ports.hypervisor.restore(record.definition, from: plan.disks.map(\.overlay))
         }
-        let merges = plan.disks.map { Merge(target: $0.target, top: $0.overlay, base: $0.base.path) }
         try await ports.hypervisor.merge(merges, options: MergeOptions()) { [tell] in tell(.merging($0)) }
     }
 

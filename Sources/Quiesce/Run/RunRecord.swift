@@ -104,6 +104,17 @@ struct RunRecord {
             excluded: plan.leftOut.map { .init(target: $0.target, reason: $0.reason) })
     }
 
+    /// For whoever has to finish the run if this process cannot.
+    var proof: WindowProof? {
+        guard let window else { return nil }
+        // Of a guest that was off only the images could tell more.
+        let verdict =
+            plan.method.isAtRest
+            ? Verdict(consistency: .crash, reasons: ["the run ended before it looked at the images"])
+            : Judgement(plan: plan, request: request, window: window, hooks: hooks.entries).verdict
+        return WindowProof(cutAt: window.cutAt, verdict: verdict, freeze: freeze)
+    }
+
     private var freeze: MemberReport.Freeze? {
         guard plan.freezes, let window else { return nil }
         return MemberReport.Freeze(

@@ -75,6 +75,12 @@ private struct FailingHypervisor: Hypervisor {
         }
     }
 
+    func look(for images: [String]) async throws(Failure) -> GuestFacts {
+        try await Failpoint.around("hypervisor.look", broken) { () async throws(Failure) in
+            try await port.look(for: images)
+        }
+    }
+
     func disks() async throws(Failure) -> [DiskFacts] {
         try await Failpoint.around("hypervisor.disks", broken) { () async throws(Failure) in try await port.disks() }
     }
@@ -112,6 +118,18 @@ private struct FailingHypervisor: Hypervisor {
     func definition() async throws(Failure) -> String {
         try await Failpoint.around("hypervisor.definition", broken) { () async throws(Failure) in
             try await port.definition()
+        }
+    }
+
+    func definition(naming images: [DiskTarget: ImageLayer]) async throws(Failure) -> String {
+        try await Failpoint.around("hypervisor.definitionNaming", broken) { () async throws(Failure) in
+            try await port.definition(naming: images)
+        }
+    }
+
+    func define(naming images: [DiskTarget: ImageLayer]) async throws(Failure) {
+        try await Failpoint.around("hypervisor.define", broken) { () async throws(Failure) in
+            try await port.define(naming: images)
         }
     }
 
@@ -245,6 +263,18 @@ private struct FailingImages: ImageStore {
     func remove(_ overlays: [String], of run: RunID) async throws(Failure) {
         try await Failpoint.around("images.remove", broken) { () async throws(Failure) in
             try await port.remove(overlays, of: run)
+        }
+    }
+
+    func withdraw(_ disk: MemberPlan.Disk, of run: RunID) async throws(Failure) -> Bool {
+        try await Failpoint.around("images.withdraw", broken) { () async throws(Failure) in
+            try await port.withdraw(disk, of: run)
+        }
+    }
+
+    func chain(of image: ImageLayer) async throws(Failure) -> [ImageLayer] {
+        try await Failpoint.around("images.chain", broken) { () async throws(Failure) in
+            try await port.chain(of: image)
         }
     }
 

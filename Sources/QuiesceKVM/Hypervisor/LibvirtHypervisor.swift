@@ -17,20 +17,36 @@ struct LibvirtHypervisor: Hypervisor {
             try Look(domain, guest.connection)
         }
         let definition = try DomainDefinition(xml: look.live)
+        var facts = try await facts(look, definition, sharing: [])
+        let folders = Set(
+            facts.disks.compactMap { $0.activeImage.map { FilePath($0.path).removingLastComponent().string } } + extra)
+        facts.freeBytes = folders.reduce(into: [:]) { $0[$1] = try? QemuImages.freeBytes(in: $1) }
+        if look.power == .running {
+            facts.agent = await agent.observe(definition.agentChannel, facts.disks, probing: hooks)
+        }
+        return facts
+    }
+
+    func look(for images: [String]) async throws(Failure) -> GuestFacts {
+        let look = try await guest.run("look at \(guest.domain.name)") { domain throws(LibvirtError) in
+            try Look(domain, guest.connection)
+        }
+        return try await facts(look, DomainDefinition(xml: look.live), sharing: images)
+    }
+
+    private func facts(
+        _ look: Look, _ definition: DomainDefinition, sharing images: [String]
+    ) async throws(Failure) -> GuestFacts {
         let disks = try await self.disks(definition, look)
         let identity = GuestIdentity(name: guest.domain.name, uuid: guest.domain.uuid, uri: guest.uri)
-        let folders = Set(
-            disks.compactMap { $0.activeImage.map { FilePath($0.path).removingLastComponent().string } } + extra)
         var facts = GuestFacts(
             guest: identity,
             versions: Versions(stillpoint: version, libvirt: look.libvirtVersion, qemu: look.qemuVersion),
             power: look.power, isPersistent: look.saved != nil, activeJob: look.job, checkpoints: look.checkpoints,
             relabelsWithAppArmor: definition.relabelsWithAppArmor, disks: disks, snapshots: look.snapshots,
             currentSnapshot: look.currentSnapshot,
-            agent: look.power == .running
-                ? await agent.observe(definition.agentChannel, disks, probing: hooks) : .unasked,
-            sharedImages: try look.sharedImages(with: disks),
-            freeBytes: folders.reduce(into: [:]) { $0[$1] = try? QemuImages.freeBytes(in: $1) })
+            agent: .unasked,
+            sharedImages: try look.sharedImages(with: Set(images + disks.flatMap { $0.liveChain.map(\.path) })))
         (facts.stopReason, facts.hasManagedSave) = (look.stopReason, look.hasManagedSave)
         (facts.staysOff, facts.memoryBytes) = (definition.staysOff, definition.memoryBytes)
         return facts
@@ -78,6 +94,18 @@ struct LibvirtHypervisor: Hypervisor {
     func definition() async throws(Failure) -> String {
         try await guest.run("read the definition of \(guest.domain.name)") { domain throws(LibvirtError) in
             try domain.xml(domain.isPersistent() ? [.inactive, .secure] : [.secure])
+        }
+    }
+
+    func definition(naming images: [DiskTarget: ImageLayer]) async throws(Failure) -> String {
+        try DomainDefinition.replacing(images, in: try await definition())
+    }
+
+    func define(naming images: [DiskTarget: ImageLayer]) async throws(Failure) {
+        let xml = try await definition(naming: images)
+        let connection = guest.connection
+        _ = try await guest.run("save the definition of \(guest.domain.name)") { _ throws(LibvirtError) in
+            try connection.define(xml: xml)
         }
     }
 
@@ -157,8 +185,7 @@ struct Look: Sendable {
         }
     }
 
-    func sharedImages(with disks: [DiskFacts]) throws(Failure) -> [String: [String]] {
-        let ours = Set(disks.flatMap { $0.liveChain.map(\.path) })
+    func sharedImages(with ours: Set<String>) throws(Failure) -> [String: [String]] {
         var shared: [String: Set<String>] = [:]
         for other in others {
             for xml in other.xml {

@@ -51,6 +51,11 @@ struct MergedLayer {
             }
             try folder.rename(name, to: trash)
             try folder.sync()
+            // A cut that was sent long ago may have come to it between the look and the rename; none can any more.
+            if try folder.open(trash, O_RDONLY).isOpenInQEMU() {
+                try folder.rename(trash, to: name)
+                return Failure(.refused, "\(path) was opened by a QEMU process just now: it is left alone")
+            }
         }
         try folder.unlink(trash)
         try folder.sync()

@@ -67,6 +67,61 @@ public struct QemuImages: ImageStore {
         }
     }
 
+    public func withdraw(_ disk: MemberPlan.Disk, of run: RunID) async throws(Failure) -> Bool {
+        let (place, name) = split(disk.overlay)
+        let layer = MergedLayer(path: disk.overlay, run: run)
+        let what = "cannot look at \(disk.overlay)"
+        let file = try explaining(what, else: .internalError) { () throws(Errno) -> OpenFile? in
+            let folder = try Folder(place)
+            return try folder.status(of: name) == nil ? nil : try folder.open(name, O_RDONLY)
+        }
+        guard let file else {
+            // Begun before and interrupted: what is in the trash goes.
+            try layer.remove(apartFrom: [])
+            return false
+        }
+        let size = try explaining(what, else: .internalError) { () throws(Errno) in try file.status().size }
+        let header = try? Qcow2Header(of: file)
+        let isBegun = size == 0 || header?.virtualSizeBytes == 0
+        guard isBegun || header?.backing == disk.base.path else {
+            throw Failure(.refused, "\(disk.overlay) is not the overlay that the run was to make: it is left alone")
+        }
+        if !isBegun, try await holdsData(disk.overlay) {
+            throw Failure(
+                .quarantined,
+                "\(disk.overlay) holds what the guest wrote, and no definition names it: it is left alone",
+                hint: "stillpoint disks shows what the guest is on; move the file away if it is not wanted any more")
+        }
+        try layer.remove(apartFrom: [])
+        return true
+    }
+
+    /// Whether any cluster of the image itself was ever written to.
+    private func holdsData(_ image: String) async throws(Failure) -> Bool {
+        let result: ToolResult
+        do throws(ToolError) {
+            result = try await qemuImg.run(
+                ["check", "-U", "-f", "qcow2", "--output=json", "--", image], deadline: .now + Self.patience)
+        } catch {
+            throw Failure(error, "cannot check \(image)")
+        }
+        guard let found = try? JSONValue(parsing: result.output), found["total-clusters"]?.integer != nil else {
+            throw Failure(.internalError, "cannot check \(image): \(result.reason)")
+        }
+        return (found["allocated-clusters"]?.integer ?? 0) > 0
+    }
+
+    public func chain(of image: ImageLayer) async throws(Failure) -> [ImageLayer] {
+        guard access(image.path, F_OK) == 0 else { throw Failure(.noSuchThing, "\(image.path) is not there") }
+        do throws(ReadFailure) {
+            return try ImageChain(of: FrozenImage(target: "", path: image.path, format: image.format)).layers.map {
+                ImageLayer(path: $0.path, format: $0.format.rawValue)
+            }
+        } catch {
+            throw Failure(.internalError, "cannot follow the chain of \(image.path): \(error.reason)")
+        }
+    }
+
     public func remove(_ overlays: [String], of run: RunID) async throws(Failure) {
         let layers = overlays.map { MergedLayer(path: $0, run: run) }
         let going = Set(layers.compactMap(\.identity))

@@ -70,6 +70,14 @@ struct Manifest {
         }
     }
 
+    /// The guardian's last word, as far as it can be read.
+    static func guardWord(of run: RunID, in state: StateFolder) -> String? {
+        let folder = try? state.folder.folder(runs)?.folder(run.description)
+        guard let bytes = try? folder?.contents(of: note) else { return nil }
+        let word = ToolResult.printable(bytes.split(separator: 0x0A).first ?? [])
+        return word.isEmpty ? nil : word
+    }
+
     /// Of a guardian that had nothing to do nothing is kept, nor an empty folder.
     static func forgetGuard(of run: RunID, in state: StateFolder) {
         guard let runs = try? state.folder.folder(runs) else { return }

@@ -75,9 +75,10 @@ struct OwnerRecord: Equatable {
         guard let number = pid_t(pid), number > 0 else { return nil }
         // The second field is the program's name in parentheses, which may hold anything.
         let fields = words(of: "/proc/\(number)/stat")
-        guard let name = fields.lastIndex(where: { $0.hasSuffix(")") }), fields.indices.contains(name + 20) else {
-            return nil
-        }
+        guard let name = fields.lastIndex(where: { $0.hasSuffix(")") }), fields.indices.contains(name + 20),
+            // Dead, though its parent has not asked for it yet.
+            !["Z", "X"].contains(fields[name + 1])
+        else { return nil }
         return fields[name + 20]
     }
 

@@ -51,7 +51,8 @@ struct Commit: Verb {
         }
         let run = RunID.random()
         let report = try await open.held(
-            for: "commit", by: run, waiting: wait?.duration ?? .zero, interruption: interruption
+            for: "commit", by: run, waiting: wait?.duration ?? .zero, interruption: interruption,
+            telling: { progress.hear($0) }
         ) { [request] _ throws(Failure) in
             try await merge.execute(try await merge.plan(request), request, as: run)
         }

@@ -46,8 +46,10 @@ struct JournalTests {
         let ledger = try ledger()
         let steps: [JournalStep] = [
             .staging(overlays: ["/a 'b\"\n"]), .window(mountpoints: [], overlays: []),
-            .windowClosed(cut: true, thawed: false), .registering(name: "n"), .merging(targets: ["vda"]),
-            .removing(files: ["/x"]), .freezingByHand(mountpoints: ["/"]),
+            .windowClosed(cut: true, thawed: false), .registering(name: "n"),
+            .merging([Merge(target: try #require(DiskTarget("vda")), top: "/a.s1", base: "/a")]),
+            .removing(files: ["/x"]), .freezingByHand(mountpoints: ["/"], until: Timestamp(milliseconds: 1000)),
+            .thawed,
         ]
         try await ledger.open(run, for: .db01, named: "n", at: .cut)
         for step in steps {

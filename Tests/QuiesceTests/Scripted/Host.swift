@@ -51,6 +51,16 @@ final class Host: Sendable {
         }
     }
 
+    /// The saved definition alone.
+    func save(_ images: [DiskTarget: ImageLayer]) {
+        state.withLock { state in
+            for index in state.disks.indices {
+                guard let image = images[state.disks[index].target] else { continue }
+                state.disks[index].savedImage = image.path
+            }
+        }
+    }
+
     func point(_ moves: [Repointing]) {
         state.withLock { state in
             for move in moves {

@@ -6,11 +6,11 @@ import Synchronization
 /// What the fakes can hear, one word for each verb of the ports and each kind of journal entry.
 enum Heard: String, Sendable {
     case journalOpened, staging, preparing, released, window, windowClosed, registering, merging, removing,
-        freezingByHand, journalClosed,
+        freezingByHand, journalClosed, thawed,
         unfinished
     case shuttingDown, startedAgain, shutDown, start, point, restore
-    case observe, disks, definition, cut, register, unregister, merge
-    case stage, discard, remove, headerCheck, imageCheck
+    case observe, look, disks, definition, define, cut, register, unregister, merge
+    case stage, discard, withdraw, remove, headerCheck, imageCheck
     case rescue, stood, armed, dismissed, clock, sync, arm, steady, disarm, freeze, thaw, tidy
     case hookPrepare, hookLock, hookRelease, artifact
     case catalogue, mark, told

@@ -29,6 +29,15 @@ struct ScriptedHypervisor: Hypervisor {
 
     func observe(alsoFolders folders: [String], probing hooks: [HookChoice]) async throws(Failure) -> GuestFacts {
         try log.answer(.observe)
+        return standing
+    }
+
+    func look(for images: [String]) async throws(Failure) -> GuestFacts {
+        try log.answer(.look)
+        return standing
+    }
+
+    private var standing: GuestFacts {
         var facts = facts
         facts.disks = seeing(host.disks)
         facts.snapshots = host.registered
@@ -88,6 +97,16 @@ struct ScriptedHypervisor: Hypervisor {
     func definition() async throws(Failure) -> String {
         try log.answer(.definition)
         return "<domain/>"
+    }
+
+    func definition(naming images: [DiskTarget: ImageLayer]) async throws(Failure) -> String {
+        try log.answer(.definition, images.values.map(\.path).sorted().joined(separator: " "))
+        return "<domain/>"
+    }
+
+    func define(naming images: [DiskTarget: ImageLayer]) async throws(Failure) {
+        try log.answer(.define, images.values.map(\.path).sorted().joined(separator: " "))
+        host.save(images)
     }
 
     func register(_ registration: Registration) async throws(Failure) {

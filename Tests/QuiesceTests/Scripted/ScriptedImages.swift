@@ -18,6 +18,17 @@ struct ScriptedImages: ImageStore {
         host.remove(overlays)
     }
 
+    func withdraw(_ disk: MemberPlan.Disk, of run: RunID) async throws(Failure) -> Bool {
+        try log.answer(.withdraw, disk.overlay)
+        defer { host.remove([disk.overlay]) }
+        return host.overlays.contains(disk.overlay)
+    }
+
+    func chain(of image: ImageLayer) async throws(Failure) -> [ImageLayer] {
+        let chain = host.disks.lazy.compactMap { $0.qemuChain ?? $0.liveChain }.first { $0.first?.path == image.path }
+        return chain ?? [image]
+    }
+
     func remove(_ overlays: [String], of run: RunID) async throws(Failure) {
         try log.answer(.remove, overlays.joined(separator: " "))
         host.remove(overlays)

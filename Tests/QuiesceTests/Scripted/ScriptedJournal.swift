@@ -20,17 +20,20 @@ final class ScriptedJournal: Journal, Catalogue {
 
     func record(_ step: JournalStep, of run: RunID, at time: Timestamp) async throws(Failure) {
         switch step {
-        case .staging(let overlays): try log.answer(.staging, overlays.joined(separator: " "))
+        case .staging(let overlays, _): try log.answer(.staging, overlays.joined(separator: " "))
         case .preparing(let hooks): try log.answer(.preparing, hooks.map(\.name).joined(separator: " "))
         case .released(let hooks): try log.answer(.released, hooks.joined(separator: ", "))
         case .window(let mountpoints, _): try log.answer(.window, mountpoints.joined(separator: " "))
-        case .windowClosed(let cut, let thawed): try log.answer(.windowClosed, "cut \(cut), thawed \(thawed)")
+        case .windowClosed(let cut, let thawed, _): try log.answer(.windowClosed, "cut \(cut), thawed \(thawed)")
         case .registering(let name): try log.answer(.registering, name)
-        case .merging(let targets): try log.answer(.merging, targets.joined(separator: " "))
+        case .merging(let merges):
+            try log.answer(.merging, merges.map(\.target.description).joined(separator: " "))
         case .removing(let files): try log.answer(.removing, files.joined(separator: " "))
         case .shuttingDown: try log.answer(.shuttingDown)
         case .startedAgain: try log.answer(.startedAgain)
-        case .freezingByHand(let mountpoints): try log.answer(.freezingByHand, mountpoints.joined(separator: " "))
+        case .freezingByHand(let mountpoints, _):
+            try log.answer(.freezingByHand, mountpoints.joined(separator: " "))
+        case .thawed: try log.answer(.thawed)
         }
         opened.withLock { $0[run]?.steps.append(step) }
     }
@@ -42,7 +45,7 @@ final class ScriptedJournal: Journal, Catalogue {
 
     func unfinished() async throws(Failure) -> [UnfinishedRun] {
         try log.refusal(of: .unfinished)
-        return opened.withLock { Array($0.values) }
+        return opened.withLock { $0.values.sorted { $0.startedAt < $1.startedAt } }
     }
 
     func add(
