@@ -8,6 +8,9 @@ extension Domain {
     public struct Job: Sendable, Equatable {
         public let kind: Kind
         public let operation: Operation
+        /// Bytes moved, and bytes there are to move as far as is known; 0 where it does not count bytes.
+        public let done: UInt64
+        public let total: UInt64
 
         /// `virDomainJobType`
         public enum Kind: Int32, Sendable {
@@ -48,7 +51,16 @@ extension Domain {
         var operation: CInt = 0
         // Left at 0, unknown, when the answer has no such field.
         virTypedParamsGetInt(parameters, count, VIR_DOMAIN_JOB_OPERATION, &operation)
+        var (done, total) = (CUnsignedLongLong(0), CUnsignedLongLong(0))
+        virTypedParamsGetULLong(parameters, count, VIR_DOMAIN_JOB_DATA_PROCESSED, &done)
+        virTypedParamsGetULLong(parameters, count, VIR_DOMAIN_JOB_DATA_TOTAL, &total)
         return Job(
-            kind: Job.Kind(rawValue: kind) ?? .unbounded, operation: Job.Operation(rawValue: operation) ?? .unknown)
+            kind: Job.Kind(rawValue: kind) ?? .unbounded, operation: Job.Operation(rawValue: operation) ?? .unknown,
+            done: done, total: total)
+    }
+
+    /// Ends the job it is in and takes back what that did (`virDomainAbortJob`); `operationInvalid` if there is none.
+    public func abortJob() throws(LibvirtError) {
+        try checked("virDomainAbortJob") { virDomainAbortJob(handle) }
     }
 }

@@ -36,6 +36,11 @@ public final class Snapshot: Sendable {
         }
     }
 
+    /// Removes it, an internal one from its images too (`virDomainSnapshotDelete`).
+    public func delete() throws(LibvirtError) {
+        try checked("virDomainSnapshotDelete") { virDomainSnapshotDelete(handle, 0) }
+    }
+
     /// Makes libvirt forget it and touches no image; its children then follow its parent
     /// (`virDomainSnapshotDelete` with `METADATA_ONLY`).
     public func deleteMetadata() throws(LibvirtError) {

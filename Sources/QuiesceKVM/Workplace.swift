@@ -109,7 +109,12 @@ public struct OpenGuest: Sendable {
         let plan = MemberPlan(of: facts, for: request)
         let unfinished = try await workplace.ledger.unfinished(of: identity)
         guard !workplace.uri.isRemote else { return plan.knowing([], unfinished) }
-        return plan.knowing(try await images().obstacles(to: plan.staged), unfinished)
+        let images = try images()
+        var obstacles = await images.obstacles(to: plan.staged)
+        if let file = plan.method.memoryFile, let disk = plan.disks.first {
+            obstacles += await images.obstacles(to: file, beside: disk.base.path)
+        }
+        return plan.knowing(obstacles, unfinished)
     }
 
     public func control(for run: RunID) -> any GuestControl {

@@ -40,6 +40,8 @@ final class EventStream: Sendable {
         case .merging(let progress):
             (line.event, line.target) = ("merging", progress.target)
             (line.done, line.total) = (progress.done, progress.total)
+        case .saving(let progress):
+            (line.event, line.done, line.total) = ("saving", progress.done, progress.total)
         }
         if let text = try? JSONText.of(line, pretty: false) { Terminal.write(text + "\n") }
     }

@@ -21,6 +21,10 @@ final class Progress: Sendable {
         case .began(let phase): show(Self.words(phase))
         case .note(let text): note(text)
         case .merging(let progress): hear(progress)
+        case .saving(let progress):
+            show(
+                "saving the memory: \(ByteCount(Int64(clamping: progress.done))) of \(ByteCount(Int64(clamping: progress.total)))"
+            )
         }
     }
 

@@ -39,9 +39,18 @@ struct SnapshotOptions: ParsableArguments {
     var noExpedite = false
 
     @Option(
-        defaultAsFlag: Span.minute, parsing: .next,
-        help: "Shut the guest down for the cut, with so much time for it (60s), and start it again.")
+        defaultAsFlag: Span.fiveMinutes, parsing: .next,
+        help: "Shut the guest down for the cut, with so much time for it (5m), and start it again.")
     var shutdown: Span?
+
+    @Option(help: "RAM and processor state of the same moment go to this file, without a freeze.")
+    var memory: String?
+
+    @Flag(name: .customLong("internal"), help: "Inside the qcow2 images of a guest that is off, all of its disks.")
+    var isInternal = false
+
+    /// virsh's `[file=]FILE[,snapshot=external]`.
+    @Option(help: .hidden) var memspec: String?
 
     // virsh's words for what is always so here.
     @Flag(name: .customLong("disk-only"), help: .hidden) var diskOnly = false
@@ -64,8 +73,11 @@ struct SnapshotOptions: ParsableArguments {
         wanted.selection = try selection.selection()
         wanted.note = try note()
         wanted.freezes = !noFreeze
-        wanted.runsHooks = !noHooks && !noFreeze && shutdown == nil
+        wanted.memoryFile = try memoryFile()
+        wanted.isInternal = isInternal
         wanted.shutsDown = shutdown?.duration
+        wanted.runsHooks =
+            !noHooks && !noFreeze && shutdown == nil && !isInternal && wanted.memoryFile == nil
         wanted.registers = !noMetadata
         wanted.expedites = !noExpedite
         if let require {
@@ -80,10 +92,57 @@ struct SnapshotOptions: ParsableArguments {
         return try checked(wanted)
     }
 
+    private func memoryFile() throws(Failure) -> String? {
+        var file = memory
+        if let memspec {
+            guard memory == nil else { throw Failure(.usage, "--memory and --memspec mean the same: give one") }
+            for part in memspec.split(separator: ",") where part != "snapshot=external" {
+                let isFile = file == nil && (part.hasPrefix("file=") || !part.contains("="))
+                guard isFile else {
+                    throw Failure(.usage, "'\(memspec)': a memspec is [file=]FILE[,snapshot=external] here")
+                }
+                file = part.hasPrefix("file=") ? String(part.dropFirst(5)) : String(part)
+            }
+        }
+        if let file, !file.hasPrefix("/") {
+            throw Failure(.usage, "--memory wants an absolute path, not '\(file)'")
+        }
+        return file
+    }
+
+    /// What belongs to one shape of snapshot and not to another.
+    private func checkShape(_ wanted: SnapshotRequest) throws(Failure) {
+        func apart(_ one: String, _ other: String, _ why: String) -> Failure {
+            Failure(.usage, "\(one) and \(other) do not go together: \(why)")
+        }
+        if wanted.memoryFile != nil {
+            if isInternal { throw apart("--memory", "--internal", "a guest that is off has no memory") }
+            if shutdown != nil { throw apart("--memory", "--shutdown", "a guest that is off has no memory") }
+            if diskOnly { throw apart("--memory", "--disk-only", "one of them is meant") }
+            if !hooks.isEmpty || quiesce {
+                throw apart(
+                    "--memory", quiesce ? "--quiesce" : "--hook",
+                    "what is held or frozen would still be when the memory is brought back")
+            }
+            if let required = wanted.required, required > .crash {
+                throw Failure(
+                    .usage,
+                    "--memory makes no freeze, so the disks alone are crash-consistent, and \(required.rawValue) is required",
+                    hint: "take two: one with --memory, one without")
+            }
+        }
+        if isInternal, noMetadata { throw apart("--internal", "--no-metadata", "it could not be found again") }
+        if isInternal, diskOnly { throw apart("--internal", "--disk-only", "virsh's word for overlays") }
+        if isInternal, case .specs(let specs) = wanted.selection, specs.contains(where: { $0.file != nil }) {
+            throw apart("--internal", "file=", "there is no overlay")
+        }
+    }
+
     private func checked(_ wanted: SnapshotRequest) throws(Failure) -> SnapshotRequest {
         if !hooks.isEmpty, noHooks || noFreeze {
             throw Failure(.usage, "--hook and \(noHooks ? "--no-hooks" : "--no-freeze") do not go together")
         }
+        try checkShape(wanted)
         if let limit = shutdown?.duration, !(.seconds(1)...(.seconds(3600))).contains(limit) {
             throw Failure(.usage, "--shutdown is 1s to 60m, not \(limit.forPeople)")
         }
@@ -133,7 +192,9 @@ struct SnapshotOptions: ParsableArguments {
     /// What a virsh user may not expect.
     func remarks(_ plan: MemberPlan, _ request: SnapshotRequest) -> [String] {
         var remarks: [String] = []
-        if live { remarks.append("--live: the guest runs on anyway; memory is not part of this snapshot") }
+        if live, request.memoryFile == nil {
+            remarks.append("--live: the guest runs on anyway; memory is not part of this snapshot")
+        }
         if case .specs(let specs) = request.selection, specs.allSatisfy({ $0.mode == .external }) {
             let named = Set(specs.map(\.target))
             let others = plan.disks.map(\.target).filter { !named.contains($0) }

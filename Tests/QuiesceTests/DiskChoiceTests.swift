@@ -36,7 +36,7 @@ struct DiskChoiceTests {
             case .shareable: disk.isShareable = true
             case .empty: disk.source = .none
             case .network: disk.source = .network("rbd")
-            case .volume: disk.source = .volume(pool: "fast", name: "odd")
+            case .volume: (disk.source, disk.liveChain) = (.volume(pool: "fast", name: "odd"), [])
             case .other: disk.source = .other("vhostuser")
             }
             return disk

@@ -59,6 +59,9 @@ public struct GuestFacts: Sendable {
     public var staysOff = true
     /// The memory it has.
     public var memoryBytes: Int64?
+    /// The file of its UEFI variables.
+    public var nvram: String?
+    public var hasTPM = false
 
     public init(
         guest: GuestIdentity, versions: Versions, power: Power, isPersistent: Bool = true, activeJob: String? = nil,

@@ -120,21 +120,28 @@ struct DiskChoice {
 }
 
 extension DiskChoice {
-    /// What keeps the chosen disks from holding a snapshot inside themselves.
-    var insideFindings: [Finding] {
-        chosen.compactMap { disk in
-            let obstacle: String? =
-                switch disk.source {
-                case .block(let path): "it is the block device \(path)"
-                case .file where disk.format == "qcow2", .volume where disk.format == "qcow2": nil
-                default: "its format is \(disk.format), and only qcow2 has room for one"
-                }
-            return obstacle.map { obstacle in
-                Finding(
-                    .refuses(.refused), "disk.notInside",
-                    "\(disk.target) cannot hold an internal snapshot: \(obstacle)",
-                    fix: ["leave --internal out, and it gets an overlay"])
-            }
+    /// What keeps the guest's disks from holding a snapshot inside themselves. libvirt takes all that can be written to, or
+    /// refuses (measured on 9.0).
+    func insideFindings(_ facts: GuestFacts) -> [Finding] {
+        let taken = Set(chosen.map(\.target))
+        return facts.disks.compactMap { disk in
+            guard disk.device == .disk, !disk.isReadOnly, disk.source != .none else { return nil }
+            guard let obstacle = Self.insideObstacle(disk, isTaken: taken.contains(disk.target)) else { return nil }
+            return Finding(
+                .refuses(.refused), "disk.notInside",
+                "an internal snapshot takes every disk, and \(disk.target) \(obstacle)",
+                fix: ["leave --internal out: the disks get overlays"])
         }
+    }
+
+    private static func insideObstacle(_ disk: DiskFacts, isTaken: Bool) -> String? {
+        switch disk.source {
+        case .network(let kind): return "is a network disk (\(kind))"
+        case .block(let path): return "is the block device \(path)"
+        case .file, .volume: break
+        case .none, .other: return "is none that can hold one"
+        }
+        if disk.format != "qcow2" { return "is \(disk.format), which has no room for one" }
+        return isTaken ? nil : "was to be left out"
     }
 }

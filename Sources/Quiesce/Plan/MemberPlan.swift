@@ -40,6 +40,8 @@ public struct MemberPlan: Sendable {
     public var method: CutMethod
     /// How long the guest has for shutting down before the cut; nil where it is not asked to.
     public var shutsDown: Duration?
+    public var note: String?
+    public var registers: Bool
     public var asked: Consistency
     /// Missing the level that is asked for undoes the snapshot.
     public var isRequired: Bool
@@ -75,6 +77,7 @@ public struct MemberPlan: Sendable {
 
         self.facts = facts
         self.method = method
+        (note, registers) = (request.note, request.registers)
         shutsDown = facts.power == .shutOff ? nil : request.shutsDown
         asked = (method.isAtRest ? asking : request).asked(knowingOfApplications: applications.isAnythingFound)
         isRequired = request.required != nil
@@ -103,8 +106,10 @@ public struct MemberPlan: Sendable {
             + facts.chainFindings(choice.chosen, request.chainLimits)
             + (request.freezes ? coverage.findings : coverage.guardFindings)
             + (method == .inside
-                ? choice.insideFindings : overlays.findings + facts.spaceFindings(choice.chosen, overlays))
+                ? choice.insideFindings(facts) : overlays.findings + facts.spaceFindings(choice.chosen, overlays))
+            + facts.memoryFindings(method)
             + facts.surroundings(choice.chosen, request)
+            + facts.firmwareFindings
             + applications.findings
     }
 
@@ -126,6 +131,10 @@ public struct MemberPlan: Sendable {
                 fix: ["stillpoint recover \(guest.name)"])
         }
         return plan
+    }
+
+    func order(_ name: SnapshotName) -> CutOrder {
+        CutOrder(name: name, note: note, disks: disks, others: leftOut.map(\.target), registers: registers)
     }
 
     /// The overlays that the run makes.

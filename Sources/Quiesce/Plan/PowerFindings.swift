@@ -69,4 +69,27 @@ extension GuestFacts {
     private func refusal(_ code: String, _ text: String, fix: [String] = []) -> Finding {
         Finding(.refuses(.refused), code, text, fix: fix)
     }
+
+    /// Room for the guest's memory; pages that change while they are copied are written again.
+    func memoryFindings(_ method: CutMethod) -> [Finding] {
+        guard let file = method.memoryFile, let wanted = memoryBytes else { return [] }
+        let folder = OverlayNames.folder(of: file)
+        guard let free = freeBytes[folder] else {
+            return [refusal("space.unknown", "\(folder) cannot be looked at: is it a folder on this host?")]
+        }
+        let text = "\(ByteCount(wanted)) or more wanted, \(ByteCount(free)) free in \(folder)"
+        return free < wanted
+            ? [refusal("space.short", "too little space for the memory: \(text)")]
+            : [Finding(.fine, "space.memory", "space for the memory: \(text)")]
+    }
+
+    var firmwareFindings: [Finding] {
+        guard hasTPM else { return [] }
+        return [
+            Finding(
+                .note, "guest.tpm",
+                "\(guest.name) has a TPM, whose state is not part of a snapshot: keys sealed by it are not brought back"
+            )
+        ]
+    }
 }

@@ -146,5 +146,7 @@ extension Selection {
 
 extension SnapshotRequest {
     /// Folders of overlays that the caller chose.
-    public var overlayFolders: [String] { selection.files.values.map(OverlayNames.folder) }
+    public var overlayFolders: [String] {
+        selection.files.values.map(OverlayNames.folder) + (memoryFile.map { [OverlayNames.folder(of: $0)] } ?? [])
+    }
 }

@@ -16,6 +16,19 @@ public protocol Hypervisor: Sendable {
     /// disks have moved: ask ``disks()``.
     func cut(_ disks: [MemberPlan.Disk], leaving others: [DiskTarget], named name: SnapshotName) async throws(Failure)
 
+    /// As ``cut(_:leaving:named:)``, with RAM and processor state of the same moment in that file. The guest runs on while
+    /// its memory is copied and stands still for the last of it and the cut. Interrupted, the disks stay where they are.
+    func cut(
+        _ order: CutOrder, withMemoryIn file: String, interruption: Interruption,
+        progress: @escaping @Sendable (MemoryProgress) -> Void
+    ) async throws(Failure)
+
+    /// A snapshot inside each image of a guest that is off. libvirt makes it of all writable disks or of none.
+    func cutInside(_ order: CutOrder) async throws(Failure)
+
+    /// Takes such a snapshot out of the images again.
+    func removeInside(_ name: SnapshotName) async throws(Failure)
+
     /// Asks the guest to shut down and returns when it is off and no QEMU has its images open, with libvirt's word on how
     /// it went. Interrupted it waits on, since what was asked for cannot be called back; interrupted twice it does not.
     func shutDown(within limit: Duration, interruption: Interruption) async throws(Failure) -> StopReason
@@ -47,6 +60,27 @@ public protocol Hypervisor: Sendable {
     /// Merges the newest layer of each disk into the one below and switches back to it, all disks in parallel.
     func merge(_ disks: [Merge], options: MergeOptions, progress: @escaping @Sendable (MergeProgress) -> Void)
         async throws(Failure)
+}
+
+/// What libvirt makes whole, its own metadata with it.
+public struct CutOrder: Sendable {
+    public var name: SnapshotName
+    public var note: String?
+    public var disks: [MemberPlan.Disk]
+    public var others: [DiskTarget]
+    /// Whether libvirt is to keep metadata of it.
+    public var registers: Bool
+}
+
+/// How much of the guest's memory is written.
+public struct MemoryProgress: Sendable, Hashable {
+    public var done: UInt64
+    public var total: UInt64
+
+    public init(done: UInt64, total: UInt64) {
+        self.done = done
+        self.total = total
+    }
 }
 
 /// Where a disk of a guest that is off stands, and where it is to stand.

@@ -23,6 +23,23 @@ public protocol ImageStore: Sendable {
     /// The image and what it stands on, newest first, by the headers alone.
     func chain(of image: ImageLayer) async throws(Failure) -> [ImageLayer]
 
+    /// What would keep ``reserve(_:beside:)`` from making this file.
+    func obstacles(to file: String, beside image: String) async -> [Finding]
+
+    /// Makes an empty file that the caller alone may read, under the rules of an overlay's path.
+    func reserve(_ file: String, beside image: String) async throws(Failure)
+
+    /// Has a file on the disk, and tells its bytes.
+    func seal(_ file: String) async throws(Failure) -> Int64
+
+    /// The whole of a small file, such as a guest's UEFI variables.
+    func contents(of file: String) async throws(Failure) -> [UInt8]
+
+    func sha256(of bytes: [UInt8]) -> String
+
+    /// Whether the disk's image holds an internal snapshot of that name, as its header says.
+    func check(_ disk: MemberReport.Disk, holds name: String) async throws(Failure)
+
     /// Whether the overlay lies on this very image with this size, as its header says.
     func check(_ disk: MemberPlan.Disk) async throws(Failure)
 }

@@ -70,6 +70,34 @@ public struct MemberReport: Codable, Sendable {
         public var description: String?
         public var disks: [Disk]
         public var excluded: [Excluded]
+        /// Nil for overlays on the frozen images.
+        public var kind: Kind?
+        /// RAM and processor state of the same moment.
+        public var memory: Memory?
+        /// UEFI variables as they were right after the cut, kept beside the manifest.
+        public var nvram: Variables?
+        /// What the guest has and the snapshot does not: `tpm`.
+        public var notIncluded: [String]?
+    }
+
+    public enum Kind: String, Codable, Sendable {
+        /// Inside the images: `frozenImage` and `overlay` are the image itself.
+        case inside = "internal"
+    }
+
+    public struct Memory: Codable, Sendable, Hashable {
+        public var file: String
+        public var bytes: Int64
+    }
+
+    public struct Variables: Codable, Sendable, Hashable {
+        public static let file = "nvram.fd"
+
+        /// Where the guest has them.
+        public var source: String
+        /// The copy's name beside the manifest.
+        public var file: String
+        public var sha256: String
     }
 
     public struct GuestCounts: Codable, Sendable, Hashable {

@@ -21,6 +21,11 @@ extension RunReport {
             page.rows("snapshot", ["\(snapshot.name.padded(to: 25)) \(time)"])
             if let note = snapshot.description { page.rows("", [note]) }
             page.rows("disks", Self.disks(snapshot))
+            if let memory = snapshot.memory {
+                page.rows("memory", ["\(ByteCount(memory.bytes))   \(memory.file)"])
+            }
+            if let variables = snapshot.nvram { page.rows("UEFI", ["variables of \(variables.source)"]) }
+            if let missing = snapshot.notIncluded { page.rows("not in it", [missing.joined(separator: "   ")]) }
             page.rows("left out", snapshot.excluded.map { "\($0.target.description.padded(to: 6)) \($0.reason)" })
         }
         if let freeze = member.freeze { page.rows("frozen", [Self.frozen(freeze)]) }
@@ -39,7 +44,12 @@ extension RunReport {
         page.gap()
         if let snapshot = member.snapshot {
             page.rows("look", ["stillpoint verify \(member.domain.name) \(snapshot.name)"])
-            page.rows("carry on", ["stillpoint commit \(member.domain.name) \(snapshot.name)"])
+            if snapshot.kind == .inside {
+                page.rows("go back", ["virsh snapshot-revert \(member.domain.name) \(snapshot.name)"])
+                page.rows("remove", ["virsh snapshot-delete \(member.domain.name) \(snapshot.name)"])
+            } else {
+                page.rows("carry on", ["stillpoint commit \(member.domain.name) \(snapshot.name)"])
+            }
         }
         if mayBeFrozen { page.rows("thaw", ["stillpoint thaw \(member.domain.name)"]) }
         if member.freeze != nil { page.line("  * as reported by the guest") }

@@ -37,6 +37,16 @@ public struct VerificationReport: Codable, Sendable {
 }
 
 extension Verification {
+    /// Each image still holds the snapshot.
+    private func inside(_ snapshot: MemberReport.Snapshot) async -> Check {
+        do throws(Failure) {
+            for disk in snapshot.disks { try await images.check(disk, holds: snapshot.name) }
+            return Check(.ok, "\(snapshot.disks.count.of("image")) hold it")
+        } catch {
+            return Check(.failed, error.message)
+        }
+    }
+
     /// - Parameter level: nil for what the manifest claims.
     public func verify(
         _ manifest: RunReport, of guest: GuestIdentity, at level: VerificationLevel?
@@ -47,9 +57,13 @@ extension Verification {
         let claimed: VerificationLevel = manifest.verdict.consistency >= .filesystem ? .filesystem : .chain
         var report = VerificationReport(
             domain: guest, snapshot: snapshot.name, run: manifest.run, consistency: manifest.verdict.consistency,
-            chain: await chain(of: snapshot.disks),
+            chain: snapshot.kind == .inside ? await inside(snapshot) : await chain(of: snapshot.disks),
             filesystem: Check(.notChecked, "not asked for, and the snapshot does not claim it"), filesystems: [])
         guard (level ?? claimed) == .filesystem else { return report }
+        if snapshot.kind == .inside {
+            report.filesystem = Check(.notChecked, "it lies inside the images, and is not read from there")
+            return report
+        }
         report.filesystems = await verifier.check(snapshot.disks, thoroughly: true)
         report.filesystem = Self.sum(report.filesystems, expectFrozen: Set(snapshot.disks.map(\.target.description)))
         return report

@@ -130,6 +130,8 @@ public struct CommitPlan: Sendable {
         let finishedRuns = Set(finished.map(\.run))
         let overlays = snapshots.filter { finishedRuns.contains($0.0.run) }.flatMap { $0.1.disks.map(\.overlay) }
         merged += overlays.filter { !gone.contains($0) && !left.contains($0) }
+        // The memory of a moment that the disks have left behind.
+        merged += snapshots.filter { finishedRuns.contains($0.0.run) }.compactMap { $0.1.memory?.file }
         registered = Set(facts.snapshots)
         title = finished.map(\.name).joined(separator: " ")
     }
@@ -155,6 +157,11 @@ public struct CommitPlan: Sendable {
             throw Failure(
                 .noSuchThing, "\(name) has no snapshot\(request.name.map { " named \($0)" } ?? "") to commit",
                 hint: "stillpoint list \(name)")
+        }
+        if snapshot.kind == .inside {
+            throw Failure(
+                .refused, "\(entry.name) lies inside the images: there is no overlay to merge",
+                hint: "virsh snapshot-delete \(name) \(entry.name)")
         }
         var layers: [DiskTarget: Int] = [:]
         for disk in snapshot.disks where isWanted(disk.target) {

@@ -15,7 +15,15 @@ struct Judgement {
             if case .limits(let level) = finding.weight { verdict.lower(to: level, because: finding.text) }
         }
         guard plan.freezes else {
-            if !request.freezes { verdict.lower(to: .crash, because: "not frozen: --no-freeze") }
+            if plan.method.memoryFile != nil {
+                verdict.lower(
+                    to: .crash,
+                    because:
+                        "not frozen: with its memory the guest goes on where it was; its disks alone are crash-consistent"
+                )
+            } else if !request.freezes {
+                verdict.lower(to: .crash, because: "not frozen: --no-freeze")
+            }
             return verdict
         }
         judgeCounts(&verdict)

@@ -5,8 +5,7 @@ extension SnapshotRun {
     func passWindow(_ record: inout RunRecord) async {
         let window = await Window(
             plan: plan, name: request.name, cuts: !request.isDrill, hypervisor: ports.hypervisor, guest: ports.guest,
-            time: ports.time,
-            interruption: interruption
+            time: ports.time, interruption: interruption, tell: tell
         ).pass()
         record.window = window
         // Unproved, it is left to go on.
@@ -56,11 +55,12 @@ extension SnapshotRun {
         case .done:
             record.isCut = true
         case .failed(let failure):
-            record.isCut = try await hasMoved(after: failure)
+            record.isCut = try await hasMoved(record, after: failure)
             if !record.isCut {
                 await note(record, cut: false, thawed: true)
+                let telling: Set<ExitStatus> = [.quarantined, .interrupted, .terminated, .hungUp]
                 throw Failure(
-                    failure.status == .quarantined ? .quarantined : .snapshotFailed,
+                    telling.contains(failure.status) ? failure.status : .snapshotFailed,
                     "\(failure.message); \(plan.guest.name) is thawed", hint: failure.hint)
             }
             record.verdict.reasons.append("libvirt reported an error, but the disks had switched: \(failure.message)")
@@ -68,7 +68,7 @@ extension SnapshotRun {
         await note(record, cut: true, thawed: true)
     }
 
-    private func hasMoved(after failure: Failure) async throws(Failure) -> Bool {
+    private func hasMoved(_ record: RunRecord, after failure: Failure) async throws(Failure) -> Bool {
         let disks: [DiskFacts]
         do throws(Failure) {
             disks = try await ports.hypervisor.disks()
@@ -81,6 +81,14 @@ extension SnapshotRun {
             throw Failure(
                 .quarantined, "\(failure.message); now \(quarrel)",
                 hint: "leave \(plan.guest.name) running and see   stillpoint doctor \(plan.guest.name)")
+        }
+        if plan.method == .inside {
+            do throws(Failure) {
+                for disk in record.disks { try await ports.images.check(disk, holds: request.name.description) }
+                return true
+            } catch {
+                return false
+            }
         }
         let active = Dictionary(
             disks.map { ($0.target, $0.activeImage?.path) }, uniquingKeysWith: { first, _ in first })
@@ -122,6 +130,11 @@ extension SnapshotRun {
 
     func register(_ record: inout RunRecord) async {
         guard request.registers else { return }
+        // libvirt has made its metadata with the snapshot.
+        if plan.method == .inside || plan.method.memoryFile != nil {
+            record.isRegistered = true
+            return
+        }
         tell(.began(.register))
         let start = ports.time.now
         do throws(Failure) {
@@ -143,7 +156,7 @@ extension SnapshotRun {
         tell(.began(.verify))
         let start = ports.time.now
         let verification = Verification(ports: ports)
-        record.chain = await verification.chain(plan)
+        record.chain = await verification.chain(plan, named: request.name)
         record.proofs = await verification.proofs(record.disks)
         record.filesystem = Verification.sum(
             record.proofs, expectFrozen: held(record) ? Set(plan.frozen.flatMap { $0.targets.map(\.description) }) : [])

@@ -18,6 +18,7 @@ extension SnapshotRun {
             try await ports.journal.record(.staging(overlays: overlays, intent: intent), of: run, at: ports.time.wall)
             record.definition = try await ports.hypervisor.definition()
             try await ports.images.stage(plan.staged)
+            try await reserveMemory(&record)
         } catch {
             record.add(.stage, .failed, from: start, to: ports.time.now, error.message)
             throw error
@@ -116,6 +117,7 @@ extension SnapshotRun {
         if record.phases.contains(where: { $0.name == .stage && $0.status == .ok }) {
             await ports.images.discard(plan.staged.map(\.overlay))
         }
+        await dropMemory(&record)
         return await finish(&record, .undone)
     }
 }

@@ -37,30 +37,14 @@ extension SnapshotRun {
             record.startFailure = message
             record.verdict.reasons.append(message)
             record.failure?.message += "; \(message)"
+            // Where it comes after the verdict.
+            if [.reached, .filesystemOnly, .crashOnly].contains(record.status) { record.status = .releaseFailed }
             return tell(.note(message))
         }
         do throws(Failure) {
             try await ports.journal.record(.startedAgain, of: run, at: ports.time.wall)
         } catch {
             tell(.note("journal: \(error.message)"))
-        }
-    }
-}
-
-extension Hypervisor {
-    /// The cut, as the plan has it made.
-    func cut(_ plan: MemberPlan, named name: SnapshotName) async throws(Failure) {
-        switch plan.method {
-        case .live:
-            try await cut(plan.disks, leaving: plan.leftOut.map(\.target), named: name)
-        case .atRest:
-            try await point(
-                plan.disks.map {
-                    Repointing(
-                        target: $0.target, from: $0.base.path, to: ImageLayer(path: $0.overlay, format: "qcow2"))
-                })
-        case .inside, .withMemory:
-            throw Failure(.internalError, "not yet")
         }
     }
 }

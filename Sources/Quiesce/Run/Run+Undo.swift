@@ -35,10 +35,10 @@ extension SnapshotRun {
         record.isCut = false
         record.verdict = Verdict(consistency: .none, reasons: record.verdict.reasons)
         do throws(Failure) {
-            let overlays = plan.staged.map(\.overlay)
+            let overlays = plan.staged.map(\.overlay) + (plan.method.memoryFile.map { [$0] } ?? [])
             try await ports.journal.record(.removing(files: overlays), of: run, at: ports.time.wall)
             try await ports.images.remove(overlays, of: run)
-            if record.isRegistered { try await ports.hypervisor.unregister(request.name) }
+            if record.isRegistered, plan.method != .inside { try await ports.hypervisor.unregister(request.name) }
             record.add(.undo, .ok, from: start, to: ports.time.now)
             record.verdict.reasons.append(failure.message)
             return .undone
@@ -53,6 +53,7 @@ extension SnapshotRun {
     private func goBack(_ record: RunRecord) async throws(Failure) {
         let merges = plan.disks.map { Merge(target: $0.target, top: $0.overlay, base: $0.base.path) }
         try await ports.journal.record(.merging(merges), of: run, at: ports.time.wall)
+        if plan.method == .inside { return try await ports.hypervisor.removeInside(request.name) }
         if plan.method.isAtRest, plan.shutsDown == nil || record.owesStart || record.startFailure != nil {
             return try await ports.hypervisor.restore(record.definition, from: plan.disks.map(\.overlay))
         }
@@ -96,6 +97,7 @@ extension SnapshotRun {
                 return .failed
             }
             await ports.images.discard(overlays)
+            await dropMemory(&record)
             return .undone
         } catch {
             record.verdict.reasons.append("the staged overlays stay, since QEMU could not be asked: \(error.message)")

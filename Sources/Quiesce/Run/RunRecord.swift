@@ -36,6 +36,10 @@ struct RunRecord {
     var startFailure: String?
     /// What the images themselves say.
     var proofs: [FilesystemProof] = []
+    /// A file for the guest's memory is there, and not part of a snapshot yet.
+    var hasMemoryFile = false
+    var memory: MemberReport.Memory?
+    var nvram: (report: MemberReport.Variables, bytes: [UInt8])?
     /// The journal has an entry to close.
     var isOpen = false
     /// libvirt's snapshot of that name is ours.
@@ -88,20 +92,23 @@ struct RunRecord {
     }
 
     /// Under names that are theirs alone in the run.
-    var artifacts: [HookReply.Artifact] { hooks.entries.flatMap(\.artifacts) }
+    var artifacts: [HookReply.Artifact] {
+        let variables = nvram.map {
+            [HookReply.Artifact(name: $0.report.file, bytes: $0.bytes, sha256: $0.report.sha256)]
+        }
+        return hooks.entries.flatMap(\.artifacts) + (variables ?? [])
+    }
 
     var disks: [MemberReport.Disk] {
-        plan.disks.filter { !undone.contains($0.target) }.map { disk in
-            MemberReport.Disk(
-                target: disk.target, frozenImage: disk.base.path, chain: disk.chain, overlay: disk.overlay,
-                format: disk.base.format, virtualSizeBytes: disk.virtualSizeBytes)
-        }
+        plan.disks.filter { !undone.contains($0.target) }.map(MemberReport.Disk.init)
     }
 
     private var snapshot: MemberReport.Snapshot {
         MemberReport.Snapshot(
             name: request.name.description, description: request.note, disks: disks,
-            excluded: plan.leftOut.map { .init(target: $0.target, reason: $0.reason) })
+            excluded: plan.leftOut.map { .init(target: $0.target, reason: $0.reason) },
+            kind: plan.method == .inside ? .inside : nil, memory: memory, nvram: nvram?.report,
+            notIncluded: plan.facts.hasTPM ? ["tpm"] : nil)
     }
 
     /// For whoever has to finish the run if this process cannot.
@@ -121,5 +128,13 @@ struct RunRecord {
             mountpoints: plan.frozen.map(\.mountpoint), notFreezable: plan.notFreezable.map(\.mountpoint),
             expected: plan.frozen.count, guestReported: .init(frozen: window.frozen, thawed: window.thawed),
             windowMs: window.length.inMilliseconds, hookMs: hooks.waitedMs, maxFreezeMs: plan.maxFreeze.inMilliseconds)
+    }
+}
+
+extension MemberReport.Disk {
+    init(_ disk: MemberPlan.Disk) {
+        self.init(
+            target: disk.target, frozenImage: disk.base.path, chain: disk.chain, overlay: disk.overlay,
+            format: disk.base.format, virtualSizeBytes: disk.virtualSizeBytes)
     }
 }

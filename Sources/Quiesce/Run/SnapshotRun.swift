@@ -48,7 +48,9 @@ public struct SnapshotRun: Sendable {
         await standDown(&record)
         do throws(Failure) {
             try await settle(&record)
-            await startAgain(&record)
+            await keepVariables(&record)
+            // Images that are read themselves, not by what stands on them, are free only as long as the guest is off.
+            if plan.method != .inside { await startAgain(&record) }
             if !request.isDrill {
                 await register(&record)
                 await verify(&record)
@@ -96,4 +98,5 @@ public enum RunEvent: Sendable, Hashable {
     case began(Phase)
     case note(String)
     case merging(MergeProgress)
+    case saving(MemoryProgress)
 }

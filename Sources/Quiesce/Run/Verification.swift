@@ -18,7 +18,7 @@ public struct Verification: Sendable {
 
     /// QEMU's graph, the running and the saved definition agree; each overlay lies on its frozen image; disks that were
     /// left out are where they were.
-    func chain(_ plan: MemberPlan) async -> ChainState {
+    func chain(_ plan: MemberPlan, named name: SnapshotName) async -> ChainState {
         do throws(Failure) {
             let now = try await hypervisor.disks()
             let before = Dictionary(plan.facts.disks.map { ($0.target, $0) }, uniquingKeysWith: { first, _ in first })
@@ -29,9 +29,12 @@ public struct Verification: Sendable {
             }
             for disk in now {
                 let paths = disk.liveChain.map(\.path)
-                guard let planned = chosen[disk.target] else {
+                guard let planned = chosen[disk.target], plan.method != .inside else {
                     guard paths == before[disk.target]?.liveChain.map(\.path) else {
-                        return .wrong("\(disk.target) was left out, but its chain changed")
+                        return .wrong("\(disk.target) gets no overlay, but its chain changed")
+                    }
+                    if let planned = chosen[disk.target] {
+                        try await images.check(MemberReport.Disk(planned), holds: name.description)
                     }
                     continue
                 }

@@ -30,6 +30,8 @@ struct Window {
     let guest: any GuestControl
     let time: any Time
     let interruption: Interruption
+    /// Hears of the memory that is written; nothing where something is frozen.
+    var tell: @Sendable (RunEvent) -> Void = { _ in }
 
     /// Runs to its end whatever becomes of the task that asked: a cancelled wait would let the thaw overtake the cut.
     func pass() async -> Result {
@@ -68,9 +70,10 @@ struct Window {
     /// Sends the cut and thaws when it is done or at the deadline, whichever comes first.
     private func cut(into result: inout Result, until deadline: ContinuousClock.Instant?) async {
         let before = time.wall
-        let call = Task { [plan, name, hypervisor, time] () -> (Cut, ContinuousClock.Instant, Timestamp) in
+        let call = Task {
+            [plan, name, hypervisor, time, interruption, tell] () -> (Cut, ContinuousClock.Instant, Timestamp) in
             do throws(Failure) {
-                try await hypervisor.cut(plan, named: name)
+                try await hypervisor.cut(plan, named: name, interruption: interruption) { tell(.saving($0)) }
                 return (.done, time.now, time.wall)
             } catch {
                 return (.failed(error), time.now, time.wall)
@@ -83,7 +86,9 @@ struct Window {
         let (outcome, done, after) = await call.value
         result.cut = outcome
         result.cutDone = done
-        result.cutAt = before.adding(milliseconds: (after.milliseconds - before.milliseconds) / 2)
+        // With the memory the cut is the last that happens.
+        let middle = (after.milliseconds - before.milliseconds) / 2
+        result.cutAt = plan.method.memoryFile == nil ? before.adding(milliseconds: middle) : after
     }
 
     /// Returns at whichever comes first and leaves the call running: a task group would wait for it.

@@ -93,6 +93,27 @@ private struct FailingHypervisor: Hypervisor {
         }
     }
 
+    func cut(
+        _ order: CutOrder, withMemoryIn file: String, interruption: Interruption,
+        progress: @escaping @Sendable (MemoryProgress) -> Void
+    ) async throws(Failure) {
+        try await Failpoint.around("hypervisor.cutWithMemory", broken) { () async throws(Failure) in
+            try await port.cut(order, withMemoryIn: file, interruption: interruption, progress: progress)
+        }
+    }
+
+    func cutInside(_ order: CutOrder) async throws(Failure) {
+        try await Failpoint.around("hypervisor.cutInside", broken) { () async throws(Failure) in
+            try await port.cutInside(order)
+        }
+    }
+
+    func removeInside(_ name: SnapshotName) async throws(Failure) {
+        try await Failpoint.around("hypervisor.removeInside", broken) { () async throws(Failure) in
+            try await port.removeInside(name)
+        }
+    }
+
     func shutDown(within limit: Duration, interruption: Interruption) async throws(Failure) -> StopReason {
         try await Failpoint.around("hypervisor.shutDown", broken) { () async throws(Failure) in
             try await port.shutDown(within: limit, interruption: interruption)
@@ -275,6 +296,34 @@ private struct FailingImages: ImageStore {
     func chain(of image: ImageLayer) async throws(Failure) -> [ImageLayer] {
         try await Failpoint.around("images.chain", broken) { () async throws(Failure) in
             try await port.chain(of: image)
+        }
+    }
+
+    func obstacles(to file: String, beside image: String) async -> [Finding] {
+        await Failpoint.around("images.obstaclesToFile") { await port.obstacles(to: file, beside: image) }
+    }
+
+    func reserve(_ file: String, beside image: String) async throws(Failure) {
+        try await Failpoint.around("images.reserve", broken) { () async throws(Failure) in
+            try await port.reserve(file, beside: image)
+        }
+    }
+
+    func seal(_ file: String) async throws(Failure) -> Int64 {
+        try await Failpoint.around("images.seal", broken) { () async throws(Failure) in try await port.seal(file) }
+    }
+
+    func contents(of file: String) async throws(Failure) -> [UInt8] {
+        try await Failpoint.around("images.contents", broken) { () async throws(Failure) in
+            try await port.contents(of: file)
+        }
+    }
+
+    func sha256(of bytes: [UInt8]) -> String { port.sha256(of: bytes) }
+
+    func check(_ disk: MemberReport.Disk, holds name: String) async throws(Failure) {
+        try await Failpoint.around("images.checkInside", broken) { () async throws(Failure) in
+            try await port.check(disk, holds: name)
         }
     }
 

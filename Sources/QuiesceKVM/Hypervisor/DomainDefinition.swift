@@ -22,6 +22,9 @@ struct DomainDefinition {
     var staysOff = true
     /// Bytes of memory it has.
     var memoryBytes: Int64?
+    /// The file of its UEFI variables.
+    var nvram: String?
+    var hasTPM = false
 
     init(xml: String) throws(Failure) {
         let domain = try Self.root(of: xml)
@@ -39,6 +42,9 @@ struct DomainDefinition {
         memoryBytes =
             domain.child("memory")?.stringValue.flatMap { Int64($0) }?.multipliedReportingOverflow(by: 1024)
             .partialValue
+        nvram = domain.child("os")?.child("nvram").flatMap { $0.child("source")?.attribute("file") ?? $0.stringValue }
+            .flatMap { $0.hasPrefix("/") ? $0 : nil }
+        hasTPM = devices?.child("tpm") != nil
         relabelsWithAppArmor = domain.children("seclabel").contains {
             $0.attribute("model") == "apparmor" && $0.attribute("relabel") != "no"
         }

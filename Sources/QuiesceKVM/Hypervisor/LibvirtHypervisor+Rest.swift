@@ -11,17 +11,25 @@ extension LibvirtHypervisor {
         let name = guest.domain.name
         let images = try await disks().flatMap { $0.liveChain.map(\.path) }
         try await guest.run("shut \(name) down") { domain throws(LibvirtError) in try domain.shutdown() }
-        let end = ContinuousClock.now + limit
+        let begin = ContinuousClock.now
+        let end = begin + limit
         while true {
             let (state, reason) = try await guest.run("look whether \(name) is off") { domain throws(LibvirtError) in
                 try domain.state()
             }
             // The state changes before QEMU is gone; its locks are the last to go.
-            if state == .shutoff, !images.contains(where: Self.isOpen) { return StopReason(libvirt: reason) }
-            if ContinuousClock.now > end {
+            let now = ContinuousClock.now
+            if state == .shutoff, !images.contains(where: Self.isOpen) {
+                if now <= end { return StopReason(libvirt: reason) }
+                throw Failure(
+                    .busy, "\(name) was off only after \(begin.duration(to: now).forPeople): no snapshot was taken",
+                    hint: "give it longer:   --shutdown=10m")
+            }
+            // What was asked for cannot be called back: one that goes off a little late is not to stay off.
+            if now > end + min(limit, .seconds(120)) {
                 throw Failure(
                     .busy, "\(name) did not shut down within \(limit.forPeople); it may still do so",
-                    hint: "look at its console, or give it longer:   --shutdown=5m")
+                    hint: "look at its console, and then   virsh domstate \(name)")
             }
             if interruption.isImpatient {
                 throw Failure(

@@ -49,6 +49,7 @@ struct LibvirtHypervisor: Hypervisor {
             sharedImages: try look.sharedImages(with: Set(images + disks.flatMap { $0.liveChain.map(\.path) })))
         (facts.stopReason, facts.hasManagedSave) = (look.stopReason, look.hasManagedSave)
         (facts.staysOff, facts.memoryBytes) = (definition.staysOff, definition.memoryBytes)
+        (facts.nvram, facts.hasTPM) = (definition.nvram, definition.hasTPM)
         return facts
     }
 

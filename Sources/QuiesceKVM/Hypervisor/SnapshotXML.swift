@@ -14,6 +14,32 @@ enum SnapshotXML {
         return snapshot.xmlString
     }
 
+    /// The cut with the guest's memory in `file`.
+    static func cut(_ order: CutOrder, withMemoryIn file: String) -> String {
+        let snapshot = head(order)
+        snapshot.addChild(element("memory", ["snapshot": "external", "file": file]))
+        snapshot.addChild(disks(order.disks, leaving: order.others))
+        return snapshot.xmlString
+    }
+
+    /// A snapshot inside the images.
+    static func inside(_ order: CutOrder) -> String {
+        let snapshot = head(order)
+        let list = XMLElement(name: "disks")
+        for disk in order.disks {
+            list.addChild(element("disk", ["name": disk.target.description, "snapshot": "internal"]))
+        }
+        snapshot.addChild(list)
+        return snapshot.xmlString
+    }
+
+    private static func head(_ order: CutOrder) -> XMLElement {
+        let snapshot = XMLElement(name: "domainsnapshot")
+        snapshot.add("name", order.name.description)
+        if let note = order.note { snapshot.add("description", note) }
+        return snapshot
+    }
+
     /// The metadata of a snapshot that is already taken, for `VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE`.
     static func redefinition(_ registration: Registration) throws(Failure) -> String {
         let snapshot = XMLElement(name: "domainsnapshot")

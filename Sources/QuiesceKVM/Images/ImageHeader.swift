@@ -13,6 +13,8 @@ public struct ImageHeader: Sendable, Hashable {
     /// As it stands in the image; may be relative to the image's own folder.
     public var backingPath: String?
     public var backingFormat: String?
+    /// Names of the internal snapshots.
+    public var snapshots: [String]
     /// Bytes that the file takes on the host's disk: for an overlay, its growth.
     public var actualSizeBytes: Int64
 
@@ -26,6 +28,7 @@ public struct ImageHeader: Sendable, Hashable {
         hasExtendedL2 = info["format-specific"]?["data"]?["extended-l2"]?.bool ?? false
         backingPath = info["backing-filename"]?.string
         backingFormat = info["backing-filename-format"]?.string
+        snapshots = (info["snapshots"]?.array ?? []).compactMap { $0["name"]?.string }
         actualSizeBytes = actual
     }
 

@@ -53,6 +53,59 @@ public struct QemuImages: ImageStore {
         }
     }
 
+    public func obstacles(to file: String, beside image: String) async -> [Finding] {
+        do throws(Failure) {
+            let folder = try Folder(forOverlay: file, on: image)
+            let found = try explaining("cannot look at \(file)", else: .refused) { () throws(Errno) in
+                try folder.status(of: split(file).name)
+            }
+            guard found != nil else { return [] }
+            return [Finding(.refuses(.refused), "memory.exists", "\(file) exists already", fix: ["name another file"])]
+        } catch {
+            return [
+                Finding(.refuses(error.status), "memory.impossible", error.message, fix: error.hint.map { [$0] } ?? [])
+            ]
+        }
+    }
+
+    public func reserve(_ file: String, beside image: String) async throws(Failure) {
+        let folder = try Folder(forOverlay: file, on: image)
+        try explaining("cannot make \(file)", else: .refused) { () throws(Errno) in
+            _ = try folder.open(split(file).name, O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
+            try folder.sync()
+        }
+    }
+
+    public func seal(_ file: String) async throws(Failure) -> Int64 {
+        try explaining("cannot sync \(file)", else: .internalError) { () throws(Errno) in
+            let (place, name) = split(file)
+            let open = try Folder(place).open(name, O_RDONLY)
+            try open.sync()
+            return try open.status().size
+        }
+    }
+
+    public func contents(of file: String) async throws(Failure) -> [UInt8] {
+        let most: Int64 = 64 << 20
+        let bytes = try explaining("cannot read \(file)", else: .internalError) { () throws(Errno) -> [UInt8]? in
+            let open = try OpenFile(posix { Glibc.open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK) })
+            let status = try open.status()
+            guard status.type == .regular, status.size <= most else { return nil }
+            return try open.read(Int(clamping: status.size))
+        }
+        guard let bytes else { throw Failure(.internalError, "\(file) is no file of at most \(ByteCount(most))") }
+        return bytes
+    }
+
+    public func sha256(of bytes: [UInt8]) -> String { SHA256.hex(of: bytes) }
+
+    public func check(_ disk: MemberReport.Disk, holds name: String) async throws(Failure) {
+        let header = try await header(of: ImageLayer(path: disk.frozenImage, format: disk.format))
+        guard header.snapshots.contains(name) else {
+            throw Failure(.verificationFailed, "\(disk.target): \(disk.frozenImage) holds no snapshot \(name)")
+        }
+    }
+
     public func discard(_ overlays: [String]) async {
         for overlay in overlays {
             let (place, name) = split(overlay)

@@ -8,6 +8,7 @@ enum Heard: String, Sendable {
     case journalOpened, staging, preparing, released, window, windowClosed, registering, merging, removing,
         freezingByHand, journalClosed, thawed,
         unfinished
+    case cutWithMemory, cutInside, removeInside, reserve, seal, contents, insideCheck
     case shuttingDown, startedAgain, shutDown, start, point, restore
     case observe, look, disks, definition, define, cut, register, unregister, merge
     case stage, discard, withdraw, remove, headerCheck, imageCheck

@@ -73,6 +73,27 @@ struct ScriptedHypervisor: Hypervisor {
         }
     }
 
+    func cut(
+        _ order: CutOrder, withMemoryIn file: String, interruption: Interruption,
+        progress: @escaping @Sendable (MemoryProgress) -> Void
+    ) async throws(Failure) {
+        try log.answer(.cutWithMemory, file)
+        progress(MemoryProgress(done: 1, total: 2))
+        if let asked = interruption.status { throw Failure(asked, "interrupted while the memory was saved") }
+        host.move(order.disks)
+        if order.registers { host.register(order.name.description) }
+    }
+
+    func cutInside(_ order: CutOrder) async throws(Failure) {
+        try log.answer(.cutInside, order.disks.map(\.target.description).joined(separator: " "))
+        host.register(order.name.description)
+    }
+
+    func removeInside(_ name: SnapshotName) async throws(Failure) {
+        try log.answer(.removeInside, name.description)
+        host.unregister(name.description)
+    }
+
     func shutDown(within limit: Duration, interruption: Interruption) async throws(Failure) -> StopReason {
         try log.answer(.shutDown, limit.forPeople)
         host.turn(on: false)

@@ -34,6 +34,29 @@ struct ScriptedImages: ImageStore {
         host.remove(overlays)
     }
 
+    func obstacles(to file: String, beside image: String) async -> [Finding] { [] }
+
+    func reserve(_ file: String, beside image: String) async throws(Failure) {
+        try log.answer(.reserve, file)
+        host.stage([file])
+    }
+
+    func seal(_ file: String) async throws(Failure) -> Int64 {
+        try log.answer(.seal, file)
+        return 1 << 30
+    }
+
+    func contents(of file: String) async throws(Failure) -> [UInt8] {
+        try log.answer(.contents, file)
+        return Array("variables".utf8)
+    }
+
+    func sha256(of bytes: [UInt8]) -> String { "of \(bytes.count) bytes" }
+
+    func check(_ disk: MemberReport.Disk, holds name: String) async throws(Failure) {
+        try log.answer(.insideCheck, "\(disk.frozenImage) \(name)")
+    }
+
     func check(_ disk: MemberPlan.Disk) async throws(Failure) { try log.answer(.headerCheck, disk.overlay) }
 }
 
