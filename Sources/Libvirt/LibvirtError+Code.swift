@@ -39,6 +39,10 @@ extension LibvirtError {
         public static let operationInvalid = Code(VIR_ERR_OPERATION_INVALID)
         /// `VIR_ERR_CONFIG_UNSUPPORTED`
         public static let configUnsupported = Code(VIR_ERR_CONFIG_UNSUPPORTED)
+        /// `VIR_ERR_NO_STORAGE_POOL`
+        public static let noStoragePool = Code(VIR_ERR_NO_STORAGE_POOL)
+        /// `VIR_ERR_NO_STORAGE_VOL`
+        public static let noStorageVolume = Code(VIR_ERR_NO_STORAGE_VOL)
         /// `VIR_ERR_OPERATION_TIMEOUT`: among others, another job held the domain for 30 s.
         public static let operationTimeout = Code(VIR_ERR_OPERATION_TIMEOUT)
         /// `VIR_ERR_NO_DOMAIN_SNAPSHOT`

@@ -12,10 +12,13 @@ struct BareDomain: Sendable {
 
     /// Runs `body` while the domain does, and leaves nothing of it.
     ///
-    /// - Parameter images: file names below a folder of its own; or absolute paths of images that are there already.
+    /// - Parameters:
+    ///   - images: file names below a folder of its own; or absolute paths of images that are there already.
+    ///   - others: more devices, as XML; the folder is given.
     static func with(
         named name: String = "\(Place.guestPrefix)-bare", images: [String] = ["one.qcow2", "two.qcow2"],
-        size: String = "16M", running: Bool = true, _ body: (BareDomain) async throws -> Void
+        size: String = "16M", and others: (String) async throws -> String = { _ in "" }, firmware: String = "",
+        running: Bool = true, _ body: (BareDomain) async throws -> Void
     ) async throws {
         let folder = "/var/tmp/stillpoint-it-\(getpid())"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
@@ -31,8 +34,9 @@ struct BareDomain: Sendable {
             }
             disks += disk(path, index)
         }
+        disks += try await others(folder)
         let definition = "\(folder)/domain.xml"
-        try Data(xml(name, uuid, disks).utf8).write(to: URL(filePath: definition))
+        try Data(xml(name, uuid, disks, firmware).utf8).write(to: URL(filePath: definition))
         try await Virsh.run("define", definition)
         let result: Result<Void, any Error>
         do {
@@ -43,7 +47,8 @@ struct BareDomain: Sendable {
             result = .failure(error)
         }
         _ = try? await Virsh.run("destroy", uuid)
-        _ = try? await Virsh.run("undefine", uuid, "--snapshots-metadata", "--checkpoints-metadata")
+        _ = try? await Virsh.run(
+            "undefine", uuid, "--snapshots-metadata", "--checkpoints-metadata", "--managed-save", "--nvram")
         stillpoint.forget(uuid)
         try result.get()
     }
@@ -57,6 +62,17 @@ struct BareDomain: Sendable {
 
     func stillpoint(_ arguments: String...) async throws -> Program.Ended { try await stillpoint.run(arguments) }
 
+    /// A disk with a source of its own kind.
+    static func disk(_ target: String, _ kind: String, format: String, _ source: String) -> String {
+        """
+        <disk type='\(kind)' device='disk'>
+          <driver name='qemu' type='\(format)'/>
+          \(source)
+          <target dev='\(target)' bus='virtio'/>
+        </disk>
+        """
+    }
+
     private static func disk(_ path: String, _ index: Int) -> String {
         """
         <disk type='file' device='disk'>
@@ -67,13 +83,13 @@ struct BareDomain: Sendable {
         """
     }
 
-    private static func xml(_ name: String, _ uuid: String, _ disks: String) -> String {
+    private static func xml(_ name: String, _ uuid: String, _ disks: String, _ firmware: String) -> String {
         """
         <domain type='qemu'>
           <name>\(escaped(name))</name>
           <uuid>\(uuid)</uuid>
           <memory unit='MiB'>32</memory>
-          <os><type arch='x86_64' machine='pc'>hvm</type></os>
+          <os><type arch='x86_64' machine='\(firmware.isEmpty ? "pc" : "q35")'>hvm</type>\(firmware)</os>
           <devices>
             \(disks)
             <controller type='usb' model='none'/>

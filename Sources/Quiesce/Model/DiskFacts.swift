@@ -108,7 +108,9 @@ public struct DiskFacts: Sendable, Hashable {
     private var isComparable: Bool {
         switch source {
         case .file, .block: true
-        case .none, .volume, .network, .other: false
+        // One that could not be found has no chain.
+        case .volume: !liveChain.isEmpty
+        case .none, .network, .other: false
         }
     }
 }

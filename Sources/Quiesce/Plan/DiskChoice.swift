@@ -112,7 +112,8 @@ struct DiskChoice {
         case .none: return "no medium"
         case .network(let kind): return "network disk (\(kind)): its overlay would be a local file"
         case .volume(let pool, let name):
-            return "volume \(name) of pool \(pool): only files and block devices are handled"
+            return disk.liveChain.isEmpty
+                ? "volume \(name) of pool \(pool), which is not there, not active or on the network" : nil
         case .other(let kind): return "source of type \(kind)"
         case .file, .block: return nil
         }

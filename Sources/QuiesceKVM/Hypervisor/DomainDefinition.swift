@@ -26,11 +26,12 @@ struct DomainDefinition {
     var nvram: String?
     var hasTPM = false
 
-    init(xml: String) throws(Failure) {
+    /// - Parameter volumes: the paths of pools' volumes; a disk on another volume has no chain.
+    init(xml: String, volumes: [PoolVolume: String] = [:]) throws(Failure) {
         let domain = try Self.root(of: xml)
         let devices = domain.child("devices")
         let controllers = Self.controllers(devices)
-        disks = devices?.children("disk").compactMap { Self.disk($0, controllers) } ?? []
+        disks = devices?.children("disk").compactMap { Self.disk($0, controllers, volumes) } ?? []
         let channel = devices?.children("channel").first {
             $0.child("target")?.attribute("name") == "org.qemu.guest_agent.0"
         }
@@ -74,7 +75,9 @@ struct DomainDefinition {
         return controllers
     }
 
-    private static func disk(_ element: XMLElement, _ controllers: [Int: PCIAddress]) -> Disk? {
+    private static func disk(
+        _ element: XMLElement, _ controllers: [Int: PCIAddress], _ volumes: [PoolVolume: String]
+    ) -> Disk? {
         guard let name = element.child("target")?.attribute("dev"), let target = DiskTarget(name) else { return nil }
         let driver = element.child("driver")
         let format = driver?.attribute("type") ?? "raw"
@@ -85,7 +88,7 @@ struct DomainDefinition {
             isReadOnly: element.child("readonly") != nil, isShareable: element.child("shareable") != nil,
             isTransient: element.child("transient") != nil, cache: driver?.attribute("cache"),
             serial: element.child("serial")?.stringValue, address: address(element, controllers),
-            liveChain: chain(element, format))
+            liveChain: chain(element, format, volumes))
         return Disk(
             facts: facts, alias: element.child("alias")?.attribute("name"),
             hasReadyMirror: element.child("mirror")?.attribute("ready") == "yes")
@@ -103,14 +106,18 @@ struct DomainDefinition {
         }
     }
 
-    private static func chain(_ disk: XMLElement, _ format: String) -> [ImageLayer] {
+    private static func chain(
+        _ disk: XMLElement, _ format: String, _ volumes: [PoolVolume: String]
+    ) -> [ImageLayer] {
         var layers: [ImageLayer] = []
         var element: XMLElement? = disk
         var format = format
         // libvirt's own limit is 200 layers.
         while let layer = element, layers.count < 256 {
             guard let source = layer.child("source"),
-                let path = source.attribute("file") ?? source.attribute("dev") ?? source.attribute("name")
+                let path =
+                    source.attribute("file") ?? source.attribute("dev") ?? source.attribute("name")
+                    ?? PoolVolume(source).flatMap({ volumes[$0] })
             else { break }
             layers.append(ImageLayer(path: path, format: format))
             element = layer.child("backingStore")
@@ -144,8 +151,33 @@ struct DomainDefinition {
         return PCIAddress(domain: domain, bus: bus, slot: slot, function: function)
     }
 
+    /// Every volume of a pool that the definition names, in whatever depth.
+    static func volumes(in xml: String) throws(Failure) -> Set<PoolVolume> {
+        let disks = try root(of: xml).child("devices")?.children("disk") ?? []
+        var found: Set<PoolVolume> = []
+        for disk in disks {
+            var layer: XMLElement? = disk
+            while let element = layer, let source = element.child("source") {
+                if let volume = PoolVolume(source) { found.insert(volume) }
+                layer = element.child("backingStore")
+            }
+        }
+        return found
+    }
+
     /// Every image path that the definition names, whatever it is used for.
     var imagePaths: Set<String> { Set(disks.flatMap { $0.facts.liveChain.map(\.path) }) }
+}
+
+/// A disk given as `<source pool=… volume=…>`.
+struct PoolVolume: Hashable {
+    var pool: String
+    var volume: String
+
+    init?(_ source: XMLElement) {
+        guard let pool = source.attribute("pool"), let volume = source.attribute("volume") else { return nil }
+        (self.pool, self.volume) = (pool, volume)
+    }
 }
 
 extension XMLElement {

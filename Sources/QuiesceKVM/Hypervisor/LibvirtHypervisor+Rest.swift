@@ -53,7 +53,7 @@ extension LibvirtHypervisor {
             let xml = try await guest.run("read the definition of \(name)") { domain throws(LibvirtError) in
                 try domain.xml([.inactive, .secure])
             }
-            let now = try DomainDefinition(xml: xml).disks.map(\.facts)
+            let now = try await disks()
             for move in moves {
                 let image = now.first { $0.target == move.target }?.activeImage?.path
                 guard image == move.from else {
@@ -136,6 +136,10 @@ extension DiskFacts {
 }
 
 extension ImageLayer {
+    static func isBlockDevice(_ path: String) -> Bool {
+        (try? Stat(FilePath(path)))?.type == .blockSpecial
+    }
+
     /// Bytes a guest sees of it: by its header, or for a raw image all there are.
     func virtualSizeBytes() throws(Failure) -> Int64 {
         if format == "qcow2" { return try Qcow2Header(at: path).virtualSizeBytes }

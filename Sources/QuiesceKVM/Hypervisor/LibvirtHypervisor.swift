@@ -16,7 +16,7 @@ struct LibvirtHypervisor: Hypervisor {
         let look = try await guest.run("look at \(guest.domain.name)") { domain throws(LibvirtError) in
             try Look(domain, guest.connection)
         }
-        let definition = try DomainDefinition(xml: look.live)
+        let definition = try DomainDefinition(xml: look.live, volumes: look.volumes)
         var facts = try await facts(look, definition, sharing: [])
         let folders = Set(
             facts.disks.compactMap { $0.activeImage.map { FilePath($0.path).removingLastComponent().string } } + extra)
@@ -31,7 +31,7 @@ struct LibvirtHypervisor: Hypervisor {
         let look = try await guest.run("look at \(guest.domain.name)") { domain throws(LibvirtError) in
             try Look(domain, guest.connection)
         }
-        return try await facts(look, DomainDefinition(xml: look.live), sharing: images)
+        return try await facts(look, DomainDefinition(xml: look.live, volumes: look.volumes), sharing: images)
     }
 
     private func facts(
@@ -54,14 +54,17 @@ struct LibvirtHypervisor: Hypervisor {
     }
 
     func disks() async throws(Failure) -> [DiskFacts] {
+        let connection = guest.connection
         let look = try await guest.run("look at \(guest.domain.name)") { domain throws(LibvirtError) in
-            try Look(domain)
+            try Look(disksOf: domain, connection)
         }
-        return try await disks(DomainDefinition(xml: look.live), look)
+        return try await disks(DomainDefinition(xml: look.live, volumes: look.volumes), look)
     }
 
     private func disks(_ definition: DomainDefinition, _ look: Look) async throws(Failure) -> [DiskFacts] {
-        let saved = try look.saved.map { xml throws(Failure) in try DomainDefinition(xml: xml) }
+        let saved = try look.saved.map { xml throws(Failure) in
+            try DomainDefinition(xml: xml, volumes: look.volumes)
+        }
         let graph = try look.graph.map { reply throws(Failure) in try BlockGraph(reply: reply) }
         let savedImages = Dictionary(
             (saved?.disks ?? []).map { ($0.facts.target, $0.facts.activeImage?.path) },
@@ -73,6 +76,9 @@ struct LibvirtHypervisor: Hypervisor {
             if let known = disk.alias.flatMap({ graph?.disk(alias: $0) }) {
                 facts.qemuChain = known.chain
                 facts.virtualSizeBytes = known.virtualSizeBytes
+            }
+            if case .volume = facts.source, let path = facts.activeImage?.path, ImageLayer.isBlockDevice(path) {
+                facts.source = .block(path)
             }
             if look.graph == nil, !isRemote { facts.readHeaders() }
             return facts
@@ -143,6 +149,8 @@ struct Look: Sendable {
     private(set) var job: String?
     private(set) var checkpoints = 0
     private(set) var hasManagedSave = false
+    /// Where the volumes of storage pools are that the definitions name.
+    private(set) var volumes: [PoolVolume: String] = [:]
     private(set) var snapshots: [String] = []
     private(set) var currentSnapshot: String?
     private(set) var libvirtVersion = ""
@@ -150,7 +158,7 @@ struct Look: Sendable {
     private var others: [(name: String, xml: [String])] = []
 
     /// The disks alone.
-    init(_ domain: Domain) throws(LibvirtError) {
+    init(disksOf domain: Domain, _ connection: Connection) throws(LibvirtError) {
         let (state, reason) = try domain.state()
         power = Self.power(state, reason)
         stopReason = state == .shutoff ? StopReason(libvirt: reason) : nil
@@ -166,10 +174,21 @@ struct Look: Sendable {
             }
         }
         blockJobs = jobs
+        try find(in: [live] + (saved.map { [$0] } ?? []), connection)
+    }
+
+    private mutating func find(in definitions: [String], _ connection: Connection) throws(LibvirtError) {
+        for xml in definitions {
+            for wanted in (try? DomainDefinition.volumes(in: xml)) ?? [] where volumes[wanted] == nil {
+                let path = try connection.volumePath(pool: wanted.pool, volume: wanted.volume)
+                // That of a network pool is no path of this host.
+                if let path, path.hasPrefix("/") { volumes[wanted] = path }
+            }
+        }
     }
 
     init(_ domain: Domain, _ connection: Connection) throws(LibvirtError) {
-        try self.init(domain)
+        try self.init(disksOf: domain, connection)
         if power == .running, let running = try domain.job(), running.kind == .bounded || running.kind == .unbounded {
             job = "\(running.operation)"
         }
@@ -184,13 +203,15 @@ struct Look: Sendable {
             guard let live = try? other.xml() else { continue }
             others.append((other.name, [live, (try? other.xml(.inactive)) ?? live]))
         }
+        try find(in: others.flatMap(\.xml), connection)
     }
 
     func sharedImages(with ours: Set<String>) throws(Failure) -> [String: [String]] {
         var shared: [String: Set<String>] = [:]
         for other in others {
             for xml in other.xml {
-                for path in try DomainDefinition(xml: xml).imagePaths where ours.contains(path) {
+                for path in try DomainDefinition(xml: xml, volumes: volumes).imagePaths
+                where ours.contains(path) {
                     shared[path, default: []].insert(other.name)
                 }
             }
