@@ -13,6 +13,7 @@ extension Superblock.Checker {
             switch self {
             case .e2fsck: return try await Self.e2fsck(file, deadline)
             case .btrfs: return try await Self.btrfs(file, deadline)
+            case .xfsRepair: return try await Self.xfsRepair(file, deadline)
             }
         } catch {
             switch error {
@@ -56,6 +57,17 @@ extension Superblock.Checker {
         if checked.succeeded { return Outcome(result: .ok, detail: "btrfs check: clean") }
         let unsupported = String(decoding: checked.errors, as: UTF8.self).contains("unsupported")
         return Outcome(result: unsupported ? .notChecked : .failed, detail: "btrfs check: \(checked.reason)")
+    }
+
+    /// xfs_repair(8) of a file, without modifying it: 0 is clean, 1 corrupt, 2 a log to be replayed.
+    private static func xfsRepair(_ file: String, _ deadline: ContinuousClock.Instant) async throws(ToolError) -> Outcome {
+        let tool = try Tool("xfs_repair", package: "xfsprogs")
+        let checked = try await tool.run(["-n", "-f", file], deadline: deadline)
+        switch checked.status {
+        case .exited(0): return Outcome(result: .ok, detail: "xfs_repair -n: clean")
+        case .exited(1): return Outcome(result: .failed, detail: "xfs_repair -n: \(checked.finding)")
+        default: return Outcome(result: .notChecked, detail: "xfs_repair -n: \(checked.reason)")
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 extension Superblock {
     /// XFS (`fs/xfs/libxfs/xfs_format.h`, struct xfs_dsb; big endian).
     ///
-    /// XFS dirties its log on purpose while it freezes, so that the next mount clears unlinked inodes: neither the log
-    /// nor `xfs_repair -n`, which does not replay it, says anything about the freeze.
-    static func xfs(_ head: Block) -> Superblock? {
+    /// XFS dirties its log on purpose while it freezes, so that the next mount clears unlinked inodes: neither a dirty log
+    /// nor `xfs_repair -n`, which does not replay it, says anything about the freeze. A clean one was unmounted.
+    static func xfs(_ head: Block, _ volume: some ByteSource) throws(ReadFailure) -> Superblock? {
         guard head.has("XFSB", at: 0) else { return nil }
         let uuid = head.uuid(32)
         let isVersion5 = head.big(100, as: UInt16.self) & 15 == 5
@@ -14,6 +14,9 @@ extension Superblock {
         if plain.count > 228 { plain.replaceSubrange(224..<228, with: [0, 0, 0, 0]) }
         if isVersion5 && Checksum.castagnoli.of(plain) != head.little(224, as: UInt32.self) {
             return Superblock("xfs", uuid: uuid, .failed, "the superblock fails its checksum")
+        }
+        if try XFSLog(head, in: volume)?.isClean() == true {
+            return Superblock("xfs", uuid: uuid, .ok, frozen: true, "log clean: unmounted", checker: .xfsRepair)
         }
         return Superblock(
             "xfs", uuid: uuid, .notChecked, "XFS keeps its log dirty when frozen; replay needs an appliance")
