@@ -21,7 +21,7 @@ struct VerificationTests {
         }
         let images = ScriptedImages(log: world.log, host: world.host)
         let verification = Verification(hypervisor: world.hypervisor, images: images, verifier: world.verifier)
-        return await verification.chain(world.plan).check
+        return await verification.chain(world.plan, named: world.request.name).check
     }
 
     @Test("a chain as planned is good")
