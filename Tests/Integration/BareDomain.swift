@@ -90,6 +90,7 @@ struct BareDomain: Sendable {
           <uuid>\(uuid)</uuid>
           <memory unit='MiB'>32</memory>
           <os><type arch='x86_64' machine='\(firmware.isEmpty ? "pc" : "q35")'>hvm</type>\(firmware)</os>
+          \(firmware.isEmpty ? "" : "<features><acpi/></features>")
           <devices>
             \(disks)
             <controller type='usb' model='none'/>

@@ -90,6 +90,11 @@ public struct CommitPlan: Sendable {
         _ facts: GuestFacts, _ snapshots: [(CatalogueEntry, MemberReport.Snapshot)], _ request: CommitRun.Request
     ) throws(Failure) {
         let name = facts.guest.name
+        if !request.all, let (entry, snapshot) = Self.wanted(snapshots, request), snapshot.kind == .inside {
+            throw Failure(
+                .refused, "\(entry.name) lies inside the images: there is no overlay to merge",
+                hint: "virsh snapshot-delete \(name) \(entry.name)")
+        }
         guard case .running = facts.power else {
             throw Failure(
                 .refused, "\(name) does not run: its overlays are merged while it does", hint: "virsh start \(name)")
@@ -136,6 +141,13 @@ public struct CommitPlan: Sendable {
         title = finished.map(\.name).joined(separator: " ")
     }
 
+    private static func wanted(
+        _ snapshots: [(CatalogueEntry, MemberReport.Snapshot)], _ request: CommitRun.Request
+    ) -> (CatalogueEntry, MemberReport.Snapshot)? {
+        request.name.map { wish in snapshots.last { $0.0.name == wish } }
+            ?? snapshots.max { $0.0.createdAt < $1.0.createdAt }
+    }
+
     /// How many layers from the top go, for each disk.
     private static func layers(
         _ facts: GuestFacts, _ snapshots: [(CatalogueEntry, MemberReport.Snapshot)], _ request: CommitRun.Request
@@ -150,18 +162,10 @@ public struct CommitPlan: Sendable {
             guard !chosen.isEmpty else { throw Failure(.noSuchThing, "\(name) has no overlay to merge") }
             return chosen.reduce(into: [:]) { $0[$1.target] = Self.bottom($1, facts) }
         }
-        let found =
-            request.name.map { wish in snapshots.last { $0.0.name == wish } }
-            ?? snapshots.max { $0.0.createdAt < $1.0.createdAt }
-        guard let (entry, snapshot) = found else {
+        guard let (entry, snapshot) = wanted(snapshots, request) else {
             throw Failure(
                 .noSuchThing, "\(name) has no snapshot\(request.name.map { " named \($0)" } ?? "") to commit",
                 hint: "stillpoint list \(name)")
-        }
-        if snapshot.kind == .inside {
-            throw Failure(
-                .refused, "\(entry.name) lies inside the images: there is no overlay to merge",
-                hint: "virsh snapshot-delete \(name) \(entry.name)")
         }
         var layers: [DiskTarget: Int] = [:]
         for disk in snapshot.disks where isWanted(disk.target) {

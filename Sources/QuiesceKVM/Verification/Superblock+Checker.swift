@@ -60,7 +60,9 @@ extension Superblock.Checker {
     }
 
     /// xfs_repair(8) of a file, without modifying it: 0 is clean, 1 corrupt, 2 a log to be replayed.
-    private static func xfsRepair(_ file: String, _ deadline: ContinuousClock.Instant) async throws(ToolError) -> Outcome {
+    private static func xfsRepair(_ file: String, _ deadline: ContinuousClock.Instant) async throws(ToolError)
+        -> Outcome
+    {
         let tool = try Tool("xfs_repair", package: "xfsprogs")
         let checked = try await tool.run(["-n", "-f", file], deadline: deadline)
         switch checked.status {

@@ -34,7 +34,8 @@ struct Superblock: Equatable {
         let head = try volume.block(at: 0, count: headSize)
         if let found = luks(head) ?? lvm(head) { return found }
         if let found = try raid(head, volume) { return found }
-        let filesystems = [try xfs(head, volume), btrfs(head), ext(head, volumeSize: volume.size), swap(head)].compactMap(\.self)
+        let filesystems = [try xfs(head, volume), btrfs(head), ext(head, volumeSize: volume.size), swap(head)]
+            .compactMap(\.self)
         if filesystems.count > 1 {
             let kinds = filesystems.map(\.kind).joined(separator: " and ")
             return Superblock("unknown", .notChecked, "ambiguous: carries the signatures of \(kinds)")
