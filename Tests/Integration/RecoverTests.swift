@@ -85,7 +85,7 @@ extension Lab.Plain {
                 ["commit", domain.name, "--bandwidth", "4M"],
                 interrupt: .init(text: "merging vda", signal: .kill))
             #expect(killed.exit == 128 + SIGKILL, "\(killed)")
-            #expect(try await domain.stillpoint("jobs", domain.name, "--json").json["jobs"]?.array?.count == 1)
+            #expect(try await domain.stillpoint("jobs", domain.name, "--json").json["jobs"]?.array?.isEmpty == false)
             let recovered = try await domain.stillpoint("recover", domain.name, "--json")
             #expect(recovered.exit == 0, "\(recovered)")
             #expect(try await Virsh.disks(of: domain.name)["vda"]?.hasSuffix("one.qcow2") == true)
