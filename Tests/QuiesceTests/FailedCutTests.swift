@@ -92,4 +92,16 @@ struct FailedCutTests {
         #expect(world.host.harm.isEmpty)
         #expect(world.host.overlays.count == 2)
     }
+
+    @Test("disks that switched behind an error which libvirt cannot save are 25: the next daemon would forget them")
+    func unsaved() async throws {
+        var world = try World()
+        world.hypervisor.cutting = .failsAfterMoving(Failure(.snapshotFailed, "Permission denied"))
+        world.log.refuse(.saved, Failure(.internalError, "Permission denied"))
+        let report = try await world.run()
+        #expect(report.exit == 25)
+        #expect(report.error?.hint?.contains("recover db01 --repair") == true)
+        #expect(world.journal.manifests.count == 1 && world.host.overlays.count == 2)
+        #expect(world.log.count(.thaw) == 1 && world.log.count(.merge) == 0)
+    }
 }

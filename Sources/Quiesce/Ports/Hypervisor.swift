@@ -52,6 +52,9 @@ public protocol Hypervisor: Sendable {
     /// Makes that the saved definition. What runs is not touched.
     func define(naming images: [DiskTarget: ImageLayer]) async throws(Failure)
 
+    /// Has libvirt write down anew what it knows of the guest, for its next daemon: after a save that failed.
+    func saveAgain() async throws(Failure)
+
     /// Makes the snapshot known to libvirt as the current one. Refuses a name that is taken.
     func register(_ registration: Registration) async throws(Failure)
 

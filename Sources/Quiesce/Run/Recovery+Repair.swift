@@ -2,12 +2,26 @@
 
 /// Where QEMU and the definitions disagree.
 extension Recovery {
+    private func saveAgain() async throws(Failure) {
+        do throws(Failure) {
+            try await ports.hypervisor.saveAgain()
+        } catch {
+            throw Failure(
+                .quarantined, "\(guest.name): libvirt cannot save what it knows of the guest: \(error.message)",
+                hint: "leave it and the daemon running, and make libvirt's folders writable")
+        }
+    }
+
     /// Tells the disagreement, and with `repairs` makes the saved definition name what QEMU writes to. What runs is not
     /// touched: libvirt's running definition follows at the guest's next start.
     func repair(_ repairs: Bool, _ report: inout RecoverReport.Guest) async throws(Failure) {
         let facts = try await ports.hypervisor.look(for: [])
         let wrong = facts.disks.filter { $0.disagreement != nil }
-        guard !wrong.isEmpty else { return }
+        guard !wrong.isEmpty else {
+            // What all agree on may be in the daemon's memory alone.
+            if repairs, !isDryRun { try await saveAgain() }
+            return
+        }
         let disks = wrong.compactMap { disk in
             (disk.qemuChain ?? disk.headerChain)?.first.map { newest in
                 RecoverReport.Quarantine.Disk(

@@ -31,6 +31,7 @@ extension SnapshotRun {
     /// Finds out where the guest stands now. A failed call proves nothing: QEMU is asked which files it uses.
     func settle(_ record: inout RunRecord) async throws(Failure) {
         guard let window = record.window else { return }
+        var unsaved: Failure?
         let wasCut = if case .done = window.cut { true } else { false }
         if case .unproved(let failure) = window.thaw {
             record.isCut = wasCut
@@ -64,8 +65,25 @@ extension SnapshotRun {
                     "\(failure.message); \(plan.guest.name) is thawed", hint: failure.hint)
             }
             record.verdict.reasons.append("libvirt reported an error, but the disks had switched: \(failure.message)")
+            unsaved = await saveAgain()
         }
         await note(record, cut: true, thawed: true)
+        if let unsaved { throw unsaved }
+    }
+
+    /// The error may have been libvirt's own save: its next daemon would then know nothing of the overlays (measured on 9.0).
+    private func saveAgain() async -> Failure? {
+        do throws(Failure) {
+            try await ports.hypervisor.saveAgain()
+            return nil
+        } catch {
+            return Failure(
+                .quarantined,
+                "the disks of \(plan.guest.name) have switched, and libvirt cannot save that: \(error.message)",
+                hint:
+                    "leave \(plan.guest.name) and the daemon running, make libvirt's folders writable, then   stillpoint recover \(plan.guest.name) --repair"
+            )
+        }
     }
 
     private func hasMoved(_ record: RunRecord, after failure: Failure) async throws(Failure) -> Bool {

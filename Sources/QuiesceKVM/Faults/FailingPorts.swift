@@ -154,6 +154,12 @@ private struct FailingHypervisor: Hypervisor {
         }
     }
 
+    func saveAgain() async throws(Failure) {
+        try await Failpoint.around("hypervisor.saveAgain", broken) { () async throws(Failure) in
+            try await port.saveAgain()
+        }
+    }
+
     func register(_ registration: Registration) async throws(Failure) {
         try await Failpoint.around("hypervisor.register", broken) { () async throws(Failure) in
             try await port.register(registration)

@@ -30,6 +30,12 @@ extension LibvirtGuest {
         try? await write(nil, "release \(domain.name)")
     }
 
+    /// What runs is saved with each change of its metadata: the owner's record is written as it is.
+    func saveStatus() async throws(Failure) {
+        guard case .known(let record) = try await owner() else { return }
+        try await write(record.xml, "have libvirt save the state of \(domain.name)")
+    }
+
     /// Nil if nobody has written one.
     func owner() async throws(Failure) -> Owner? {
         try await run("look whose \(domain.name) is") { domain throws(LibvirtError) in

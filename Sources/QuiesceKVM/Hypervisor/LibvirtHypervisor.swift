@@ -116,6 +116,15 @@ struct LibvirtHypervisor: Hypervisor {
         }
     }
 
+    func saveAgain() async throws(Failure) {
+        let connection = guest.connection
+        try await guest.run("have libvirt save the definition of \(guest.domain.name)") { domain throws(LibvirtError) in
+            guard try domain.isPersistent() else { return }
+            _ = try connection.define(xml: domain.xml([.inactive, .secure]))
+        }
+        try await guest.saveStatus()
+    }
+
     func register(_ registration: Registration) async throws(Failure) {
         let xml = try SnapshotXML.redefinition(registration)
         let name = registration.name.description

@@ -10,7 +10,7 @@ enum Heard: String, Sendable {
         unfinished
     case cutWithMemory, cutInside, removeInside, reserve, seal, contents, insideCheck
     case shuttingDown, startedAgain, shutDown, start, point, restore
-    case observe, look, disks, definition, define, cut, register, unregister, merge
+    case observe, look, saved, disks, definition, define, cut, register, unregister, merge
     case stage, discard, withdraw, remove, headerCheck, imageCheck
     case rescue, stood, armed, dismissed, clock, sync, arm, steady, disarm, freeze, thaw, tidy
     case hookPrepare, hookLock, hookRelease, artifact

@@ -130,6 +130,8 @@ struct ScriptedHypervisor: Hypervisor {
         host.save(images)
     }
 
+    func saveAgain() async throws(Failure) { try log.refusal(of: .saved) }
+
     func register(_ registration: Registration) async throws(Failure) {
         try log.answer(.register, registration.name.description)
         host.register(registration.name.description)
