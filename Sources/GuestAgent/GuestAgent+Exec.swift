@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 import JSON
 
+/// A program that runs in the guest. Only the agent that started it knows how it ends: a restart forgets it.
+public struct GuestProcess: Sendable, Hashable {
+    let pid: Int
+}
+
 extension GuestAgent {
     private static let firstPause = Duration.milliseconds(5)
     private static let longestPause = Duration.milliseconds(20)
@@ -21,15 +26,27 @@ extension GuestAgent {
     public func exec<Time: Clock>(
         _ command: GuestCommand, deadline: Time.Instant, clock: Time
     ) async throws(AgentError) -> ExecOutcome where Time.Duration == Duration {
-        let pid: Int
+        let process: GuestProcess
         do throws(AgentError) {
-            pid = try await start(command, within: clock.now.duration(to: deadline))
+            process = try await start(command, within: clock.now.duration(to: deadline))
         } catch {
             // A refusal comes from an agent that could not start the program.
             if case .refused = error.kind { throw error }
             guard error.mayHaveRun else { throw error }
             return .lost(pid: nil, error)
         }
+        return await outcome(of: process, deadline: deadline, clock: clock)
+    }
+
+    /// Waits for the end of a program that ``start(_:within:)`` started, as ``exec(_:deadline:)`` does.
+    public func outcome(of process: GuestProcess, deadline: ContinuousClock.Instant) async -> ExecOutcome {
+        await outcome(of: process, deadline: deadline, clock: ContinuousClock())
+    }
+
+    func outcome<Time: Clock>(
+        of process: GuestProcess, deadline: Time.Instant, clock: Time
+    ) async -> ExecOutcome where Time.Duration == Duration {
+        let pid = process.pid
         var pause = Self.firstPause
         while true {
             var unanswered: AgentError?
@@ -56,7 +73,9 @@ extension GuestAgent {
         error.map { .lost(pid: pid, $0) } ?? .unfinished(pid: pid, reason)
     }
 
-    private func start(_ command: GuestCommand, within remaining: Duration) async throws(AgentError) -> Int {
+    /// Starts a program in the guest and leaves it running (guest-exec). After an error it may have started unless
+    /// `mayHaveRun` is false.
+    public func start(_ command: GuestCommand, within remaining: Duration) async throws(AgentError) -> GuestProcess {
         let name = "guest-exec"
         guard remaining > .zero else { throw AgentError(.notSent("its deadline has passed"), command: name) }
         let arguments: JSONObject
@@ -66,7 +85,7 @@ extension GuestAgent {
             throw AgentError(error.kind, command: name)
         }
         return try await ask(name, arguments, timeout: min(timeout, remaining)) { reply throws(AgentError) in
-            try reply.member("pid").integer(in: 1...Int(UInt32.max))
+            GuestProcess(pid: try reply.member("pid").integer(in: 1...Int(UInt32.max)))
         }
     }
 

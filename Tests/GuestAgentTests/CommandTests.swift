@@ -70,6 +70,29 @@ struct CommandTests {
         #expect(try await GuestAgent(channel: channel).time() == .nanoseconds(1_795_386_667_412_345_678))
     }
 
+    @Test("a pipe is opened for reading too, and what is written to it is there when it is closed")
+    func pipe() async throws {
+        let channel = ScriptedChannel(
+            #"{"return":1000}"#, #"{"return":{"count":3,"eof":false}}"#, #"{"return":{}}"#,
+            #"{"return":{"count":2,"eof":false}}"#)
+        let agent = GuestAgent(channel: channel)
+        let pipe = try await agent.openPipe("/run/x")
+        try await agent.write(Array("go\n".utf8), closing: pipe)
+        #expect(
+            await channel.heard == [
+                #"{"execute":"guest-file-open","arguments":{"path":"/run/x","mode":"r+"}}"#,
+                #"{"execute":"guest-file-write","arguments":{"handle":1000,"buf-b64":"Z28K"}}"#,
+                #"{"execute":"guest-file-close","arguments":{"handle":1000}}"#,
+            ])
+        await #expect(throws: malformed("return.count is not what was sent", "guest-file-write")) {
+            try await agent.write(Array("go\n".utf8), closing: pipe)
+        }
+        let error = await #expect(throws: AgentError.self) {
+            try await agent.write(Array(repeating: 0, count: 4097), closing: pipe)
+        }
+        #expect(error?.mayHaveRun == false)
+    }
+
     @Test("a request too large for an agent is not sent")
     func tooLarge() async throws {
         let channel = ScriptedChannel()

@@ -27,6 +27,10 @@ public protocol GuestControl: Sendable {
     /// result, and a lost answer is asked for again before it counts as lost.
     func run(_ call: HookCall, within limit: Duration) async -> HookResult
 
+    /// Starts these calls up to their first step, so that ``run(_:within:)`` only gives them their word: while a lock is
+    /// held every process that is started is waited for. A call that cannot wait is started when it is made.
+    func standBy(_ calls: [HookCall]) async
+
     /// Removes what a run left under `/run/stillpoint` in the guest, once it is disarmed. Safe to call twice.
     func tidy(_ run: RunID) async throws(GuestFailure)
 

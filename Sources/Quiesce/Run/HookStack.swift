@@ -68,6 +68,9 @@ struct HookStack: Sendable {
                 throw Failure(status, "stopped before the freeze, nothing was frozen")
             }
         }
+        let ready = entries.filter { $0.failure == nil }.map(\.application)
+        if ready.isEmpty { return }
+        await guest.standBy(ready.flatMap { [call(.preFreeze, of: $0), call(.postThaw, of: $0)] })
     }
 
     /// Takes the locks in order. What is busy is asked again as long as the hold leaves time.
@@ -125,15 +128,21 @@ struct HookStack: Sendable {
     private mutating func call(
         _ verb: HookVerb, _ index: Int, lease: Duration, outcome: HookCall.Outcome? = nil, within limit: Duration
     ) async -> HookResult {
-        let choice = entries[index].application.choice
         let start = time.now
-        let call = HookCall(
-            verb, of: choice.hook, parameters: choice.parameters, instance: entries[index].application.facts.instance,
-            lease: max(lease, .seconds(1)), outcome: outcome, mountpoints: mountpoints)
+        let call = call(verb, of: entries[index].application, lease: max(lease, .seconds(1)), outcome: outcome)
         let result = await guest.run(call, within: limit)
         let took = start.duration(to: time.now).inMilliseconds
         entries[index].tookMs[verb] = (entries[index].tookMs[verb] ?? 0).addingClamped(took)
         return result
+    }
+
+    private func call(
+        _ verb: HookVerb, of application: MemberPlan.Application, lease: Duration = .seconds(60),
+        outcome: HookCall.Outcome? = nil
+    ) -> HookCall {
+        HookCall(
+            verb, of: application.choice.hook, parameters: application.choice.parameters,
+            instance: application.facts.instance, lease: lease, outcome: outcome, mountpoints: mountpoints)
     }
 
     private mutating func accept(_ result: HookResult, _ index: Int) -> HookReply? {

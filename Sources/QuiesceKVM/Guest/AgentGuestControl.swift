@@ -73,7 +73,10 @@ final class AgentGuestControl: GuestControl {
         return answer.split(separator: "\n").first.map { $0.printable(limit: 32) }
     }
 
+    func standBy(_ calls: [HookCall]) async { await hooks.standBy(calls) }
+
     func tidy(_ run: RunID) async throws(GuestFailure) {
+        await hooks.dismiss()
         _ = try await HookScript.tidy.run([run.description], on: agent, within: .seconds(10))
     }
 

@@ -6,12 +6,14 @@ import Synchronization
 
 /// Runs hooks in one guest for one run.
 final class HookRunner: Sendable {
-    private let agent: GuestAgent
-    private let run: RunID
+    let agent: GuestAgent
+    let run: RunID
     private let domain: String
-    private let time: any Time
+    let time: any Time
     /// What is in the run's folder in the guest.
     private let files = Mutex<Set<String>>([])
+    /// Hooks that only wait for their word, by the name of their files.
+    let waiting = Mutex<[String: Waiting]>([:])
     static let script = "run"
 
     /// - Parameter domain: its name.
@@ -23,7 +25,7 @@ final class HookRunner: Sendable {
     }
 
     /// Beyond the hook's own limit: for the end of one that goes on, and for the answer to get here.
-    private static let grace = Duration.seconds(5)
+    static let grace = Duration.seconds(5)
     private static let pause = Duration.milliseconds(200)
 
     /// How a verb ended, before anybody has looked at what it wrote.
@@ -36,18 +38,21 @@ final class HookRunner: Sendable {
 
     /// Runs it to its end or its limit, and asks again for an answer that got lost.
     func ending(of call: HookCall, within limit: Duration) async -> Ending {
+        if let ending = await released(call, within: limit) { return ending }
         // Twice, for a guest whose /run was cleared meanwhile.
         for _ in 1...2 {
-            do throws(GuestFailure) {
-                try await put(Self.script, Array(HookScript.run.utf8))
-                try await put(call.hook.name + ".text", Array(call.hook.text.utf8))
-            } catch {
+            do throws(GuestFailure) { try await putAll(for: call) } catch {
                 return .failed("\(call.verb.rawValue) was not started: \(error.cause)")
             }
             if let ending = await begun(call, within: limit) { return ending }
             files.withLock { $0 = [] }
         }
         return .failed("\(call.verb.rawValue) was not started: nothing stays in /run/stillpoint of the guest")
+    }
+
+    func putAll(for call: HookCall) async throws(GuestFailure) {
+        try await put(Self.script, Array(HookScript.run.utf8))
+        try await put(call.hook.name + ".text", Array(call.hook.text.utf8))
     }
 
     /// A file in the run's folder in the guest, unless it was put there before.
@@ -62,13 +67,14 @@ final class HookRunner: Sendable {
 
     /// Leaves nothing of the run in the guest.
     func tidy() async throws(GuestFailure) {
+        await dismiss()
         files.withLock { $0 = [] }
         _ = try await HookScript.tidy.run([run.description], on: agent, within: .seconds(10))
     }
 
     /// Nil where the guest lacks what was put there.
     private func begun(_ call: HookCall, within limit: Duration) async -> Ending? {
-        let token = String(UInt64.random(in: .min ... .max), radix: 16)
+        let token = Self.newToken()
         let deadline = time.now + limit + Self.grace
         let outcome: ExecOutcome
         do throws(AgentError) {
@@ -76,6 +82,14 @@ final class HookRunner: Sendable {
         } catch {
             return .failed("\(call.verb.rawValue) was not started: \(error.description)")
         }
+        return await ending(of: outcome, call, token, within: limit, until: deadline)
+    }
+
+    /// What became of the script that ran the hook; nil where it or the hook was not there, and nothing has begun.
+    func ending(
+        of outcome: ExecOutcome, _ call: HookCall, _ token: String, within limit: Duration,
+        until deadline: ContinuousClock.Instant
+    ) async -> Ending? {
         let loss: String
         switch outcome {
         case .finished(let result):
@@ -146,20 +160,24 @@ final class HookRunner: Sendable {
 }
 
 extension HookRunner {
-    private func command(_ call: HookCall, within limit: Duration, token: String) -> GuestCommand {
-        let seconds = "\(max(1, limit.components.seconds))"
-        return GuestCommand(
+    func command(_ call: HookCall, within limit: Duration, token: String, waits: Bool = false) -> GuestCommand {
+        GuestCommand(
             "/bin/sh",
             arguments: [
-                "/run/stillpoint/\(run)/\(Self.script)", call.verb.rawValue, seconds, call.hook.name,
+                "/run/stillpoint/\(run)/\(Self.script)", call.verb.rawValue, Self.seconds(limit), call.hook.name,
                 Self.file(of: call), token,
-            ], environment: environment(call))
+            ] + (waits ? ["wait"] : []), environment: environment(call))
     }
+
+    static func newToken() -> String { String(UInt64.random(in: .min ... .max), radix: 16) }
+
+    /// At least one.
+    static func seconds(_ duration: Duration) -> String { "\(max(1, duration.components.seconds))" }
 
     private func environment(_ call: HookCall) -> [String: String] {
         var variables = [
             "STILLPOINT_RUN": run.description, "STILLPOINT_DOMAIN": domain, "STILLPOINT_VERB": call.verb.rawValue,
-            "STILLPOINT_LEASE_S": "\(max(1, call.lease.components.seconds))",
+            "STILLPOINT_LEASE_S": Self.seconds(call.lease),
             "STILLPOINT_MOUNTPOINTS": call.mountpoints.joined(separator: "\n"),
         ]
         if let outcome = call.outcome { variables["STILLPOINT_OUTCOME"] = outcome.rawValue }

@@ -21,12 +21,15 @@ enum HookScript {
         }
     }
 
-    /// `VERB SECONDS HOOK FILE CALL`: runs `HOOK.text`. Writes `FILE.out`, what the hook wrote to stdout and then a line
+    /// `VERB SECONDS HOOK FILE CALL [wait]`: runs `HOOK.text`. Writes `FILE.out`, what the hook wrote to stdout and then a line
     /// with its exit code, and `FILE.err`, the last line of its stderr; prints both.
     ///
     /// This is hold time, and a program started costs more than all the rest, so `read` and `printf` do the work. The two
     /// loops read up to our own last line, so that nobody waits for a child that keeps the output open, and stop reading
     /// where there is too much, which ends the hook. The mark is for drop-ins, which leave what it covers alone.
+    ///
+    /// With `wait` all of this is started beforehand, and the hook begins with a line `LEASE OUTCOME` in `FILE.gate`. The end
+    /// of that pipe without one means that nobody will come: ``noWord``.
     static let run = #"""
         umask 077
         cd / || exit 96
@@ -42,14 +45,25 @@ enum HookScript {
         newline='
         '
         exec </dev/null 4>&1 5>&2
+        begin=". $t"
+        # shellcheck disable=SC2016 # for the hook's shell
+        [ -z "${6-}" ] || begin='f=/run/stillpoint/$STILLPOINT_RUN/'$4'
+            exec 3<"$f.gate"
+            echo "$$" >"$f.waits"
+            read -r STILLPOINT_LEASE_S STILLPOINT_OUTCOME <&3 || { echo "no word came" >&2; exit 96; }
+            exec 3<&-
+            [ "$STILLPOINT_OUTCOME" != - ] || unset STILLPOINT_OUTCOME
+            export STILLPOINT_LEASE_S ${STILLPOINT_OUTCOME+STILLPOINT_OUTCOME}
+            unset f
+            '$begin
         hook() {
             if command -v timeout >/dev/null; then
-                timeout -k 2 "$2" /bin/sh -c ". $t" stillpoint "$1"
+                timeout -k 2 "$2" /bin/sh -c "$begin" stillpoint "$1"
                 return
             fi
             group=
             ! command -v setsid >/dev/null || group=-
-            ${group:+setsid} /bin/sh -c ". $t" stillpoint "$1" &
+            ${group:+setsid} /bin/sh -c "$begin" stillpoint "$1" &
             h=$!
             { sleep "$2"; kill -- "$group$h"; sleep 2; kill -9 -- "$group$h"; } >/dev/null 2>&1 &
             wait "$h"
@@ -94,6 +108,51 @@ enum HookScript {
         exit 0
         """#
 
+    /// How a hook ends that waited for nothing.
+    static let noWord = (code: 96, cause: "no word came")
+
+    /// `RUN FILE…`: the gates of hooks that are to wait.
+    static let gates = GuestScript(
+        text: #"""
+            umask 077
+            mkdir -p "/run/stillpoint/$1" && cd "/run/stillpoint/$1" || exit 1
+            shift
+            for f; do rm -f "$f.gate" "$f.waits" && mkfifo "$f.gate" || exit 1; done
+            """#)
+
+    /// `RUN FILE…`: the names of those that wait by now, or in two seconds.
+    static let waiting = GuestScript(
+        text: #"""
+            cd "/run/stillpoint/$1" || exit 1
+            shift
+            n=0
+            for f; do
+                until [ -s "$f.waits" ]; do
+                    n=$((n + 1))
+                    [ "$n" -lt 40 ] || break
+                    sleep 0.05
+                done
+                [ ! -s "$f.waits" ] || echo "$f"
+            done
+            """#)
+
+    /// `RUN FILE`: ends a hook that waited and then took too long, with its children.
+    static let stop = GuestScript(
+        text: #"""
+            read -r pid <"/run/stillpoint/$1/$2.waits" && read -r _ _ _ _ group _ <"/proc/$pid/stat" || exit 0
+            # Its own group where timeout or setsid gave it one, and not that of the agent.
+            read -r _ _ _ _ ours _ </proc/$$/stat
+            [ "$group" = "$ours" ] && victim=$pid || victim=-$group
+            # To timeout of coreutils an alarm is the end of its time, which it knows how to tell.
+            case $(readlink "/proc/$group/exe") in
+                */timeout) kill -ALRM "$group" 2>/dev/null ;;
+                *) kill -- "$victim" 2>/dev/null ;;
+            esac
+            sleep 3
+            kill -KILL -- "$victim" 2>/dev/null
+            exit 0
+            """#)
+
     /// `RUN FILE`: prints what `run` left, for an answer that got lost.
     static let collect = GuestScript(
         text: #"""
@@ -104,9 +163,10 @@ enum HookScript {
             exec cat "$f.out"
             """#)
 
-    /// `RUN`: leaves nothing of a run.
+    /// `RUN`: leaves nothing of a run, nobody who waits for a gate to open either.
     static let tidy = GuestScript(
         text: #"""
+            for g in "/run/stillpoint/$1"/*.gate; do [ ! -p "$g" ] || : <>"$g"; done
             rm -rf "/run/stillpoint/$1" "/run/stillpoint/active-$1"
             rmdir /run/stillpoint 2>/dev/null
             exit 0

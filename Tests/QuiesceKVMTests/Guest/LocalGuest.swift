@@ -30,6 +30,7 @@ actor LocalGuest: AgentChannel {
     /// Answers that get lost on their way, by command.
     private var losing: [String: Int]
     private var refusing: Set<String> = []
+    private var pipes: Set<CInt> = []
 
     /// Bytes of each program's input.
     private var inputs: [Int] = []
@@ -60,7 +61,10 @@ actor LocalGuest: AgentChannel {
     /// From now on its answers to that command get lost before it is carried out.
     func refuse(_ command: String) { refusing.insert(command) }
 
-    deinit { try? FileManager.default.removeItem(atPath: run) }
+    deinit {
+        for descriptor in pipes { close(descriptor) }
+        try? FileManager.default.removeItem(atPath: run)
+    }
 
     func exchange(_ request: String, timeout: Duration) async throws(AgentError) -> String {
         let answer: String?
@@ -79,6 +83,22 @@ actor LocalGuest: AgentChannel {
         switch command {
         case "guest-exec": answer = ["pid": .integer(Int64(try start(arguments)))]
         case "guest-exec-status": answer = try status(pid_t(try #require(arguments["pid"]?.integer)))
+        case "guest-file-open":
+            let path = moved(try #require(arguments["path"]?.string))
+            let descriptor = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC)
+            try #require(descriptor >= 0 && arguments["mode"] == "r+")
+            pipes.insert(descriptor)
+            answer = .integer(Int64(descriptor))
+        case "guest-file-write":
+            guard let descriptor = try pipe(arguments) else { return Self.noFile }
+            let bytes = try #require(arguments["buf-b64"]?.string.flatMap { Base64.decode($0) })
+            try #require(write(descriptor, bytes, bytes.count) == bytes.count)
+            answer = ["count": .integer(Int64(bytes.count)), "eof": false]
+        case "guest-file-close":
+            guard let descriptor = try pipe(arguments) else { return Self.noFile }
+            pipes.remove(descriptor)
+            close(descriptor)
+            answer = [:]
         default: throw CocoaError(.featureUnsupported)
         }
         if let left = losing[command], left > 0, count >= first {
@@ -89,6 +109,19 @@ actor LocalGuest: AgentChannel {
             }
         }
         return try JSONValue.object(["return": answer]).text()
+    }
+
+    private static let noFile = #"{"error":{"class":"GenericError","desc":"handle '1000' has not been found"}}"#
+
+    private func pipe(_ arguments: JSONValue) throws -> CInt? {
+        let descriptor = try #require(arguments["handle"]?.integer.flatMap { CInt(exactly: $0) })
+        return pipes.contains(descriptor) ? descriptor : nil
+    }
+
+    /// As an agent does that is ended: whoever waits for a word of it hears the end.
+    func restart() {
+        for descriptor in pipes { close(descriptor) }
+        pipes = []
     }
 
     private func moved(_ text: String) -> String { text.replacing("/run/stillpoint", with: run) }

@@ -80,6 +80,10 @@ struct ScriptedGuest: GuestControl {
         return answer
     }
 
+    func standBy(_ calls: [HookCall]) async {
+        log.hear(.standBy, calls.map { "\($0.hook.name) \($0.verb.rawValue)" }.joined(separator: ", "))
+    }
+
     func tidy(_ run: RunID) async throws(GuestFailure) { try obey(.tidy) }
 
     private func obey(_ what: Heard, _ detail: String = "") throws(GuestFailure) {

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import Glibc
+import GuestAgent
+import JSON
+import Quiesce
+import Testing
+
+@testable import QuiesceKVM
+
+@Suite("Hooks that wait for their word", .serialized, .timeLimit(.minutes(2)))
+struct StandByTests {
+    private let run = RunID.random()
+
+    private func runner(_ guest: LocalGuest) -> HookRunner {
+        HookRunner(agent: GuestAgent(channel: guest), run: run, domain: "db01", time: SystemTime())
+    }
+
+    private func call(
+        _ text: String, _ verb: HookVerb = .postThaw, lease: Int = 60, outcome: HookCall.Outcome? = nil
+    ) -> HookCall {
+        let hook = Hook(name: "sample", origin: "test", sha256: "", text: text)
+        return HookCall(verb, of: hook, lease: .seconds(lease), outcome: outcome)
+    }
+
+    private func programs(_ guest: LocalGuest) async -> Int {
+        await guest.heard.count { $0["execute"] == "guest-exec" }
+    }
+
+    private func isAnybodyWaiting(in guest: LocalGuest) -> Bool { runs("\(guest.run)/\(run)/run") }
+
+    @Test("the word brings lease and outcome, and no process is started for it", arguments: shells)
+    func word(shell: String) async throws {
+        let guest = try LocalGuest(shell: shell)
+        let runner = runner(guest)
+        let text = #"echo "$1 $STILLPOINT_LEASE_S ${STILLPOINT_OUTCOME-none}"; [ "$1" = post-thaw ] && exit 75 || exit 0"#
+        await runner.standBy([call(text, .preFreeze), call(text)])
+        let before = await programs(guest)
+        let locked = await runner.ending(of: call(text, .preFreeze, lease: 12), within: .seconds(20))
+        #expect(locked == .ended(code: 0, output: Array("pre-freeze 12 none\n".utf8), cause: ""))
+        let released = await runner.ending(of: call(text, lease: 9, outcome: .taken), within: .seconds(20))
+        #expect(released == .ended(code: 75, output: Array("post-thaw 9 taken\n".utf8), cause: ""))
+        #expect(await programs(guest) == before)
+        // Whoever asks again does without.
+        let again = await runner.ending(of: call(text, .preFreeze, lease: 3), within: .seconds(20))
+        #expect(again == .ended(code: 0, output: Array("pre-freeze 3 none\n".utf8), cause: ""))
+        try await runner.tidy()
+    }
+
+    @Test("nothing of a hook is run before its word, and none of it when the agent ends", arguments: shells)
+    func restart(shell: String) async throws {
+        let guest = try LocalGuest(shell: shell)
+        let runner = runner(guest)
+        let mark = guest.scratch("mark")
+        let text = "echo ran >>'\(mark)'"
+        await runner.standBy([call(text)])
+        #expect(!FileManager.default.fileExists(atPath: mark))
+        await guest.restart()
+        // It does not know the gate any more: the hook is started the other way, once.
+        let told = await runner.ending(of: call(text), within: .seconds(20))
+        #expect(told == .ended(code: 0, output: [], cause: ""))
+        #expect(try String(contentsOfFile: mark, encoding: .utf8) == "ran\n")
+        try await runner.tidy()
+    }
+
+    @Test("one that takes too long is ended with its children", arguments: shells)
+    func slow(shell: String) async throws {
+        let guest = try LocalGuest(shell: shell)
+        let runner = runner(guest)
+        let text = "echo slow >&2; sleep 618 & sleep 619"
+        await runner.standBy([call(text)])
+        let told = await runner.ending(of: call(text), within: .seconds(1))
+        guard case .ended(let code, [], "slow") = told else {
+            Issue.record("\(told)")
+            return
+        }
+        #expect([124, 137, 143].contains(code))
+        #expect(!runs("618") && !runs("619"))
+    }
+
+    @Test("nobody waits any more when the run's leavings are cleared, gate opened or not", arguments: shells)
+    func nobody(shell: String) async throws {
+        for refused in ["", "guest-file-open"] {
+            let guest = try LocalGuest(shell: shell)
+            if !refused.isEmpty { await guest.refuse(refused) }
+            let runner = runner(guest)
+            await runner.standBy([call("exit 0", .preFreeze), call("exit 0")])
+            #expect(isAnybodyWaiting(in: guest))
+            try await runner.tidy()
+            for _ in 0..<100 where isAnybodyWaiting(in: guest) { try await Task.sleep(for: .milliseconds(20)) }
+            #expect(!isAnybodyWaiting(in: guest))
+        }
+    }
+}
