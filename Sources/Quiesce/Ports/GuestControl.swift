@@ -28,8 +28,13 @@ public protocol GuestControl: Sendable {
     func run(_ call: HookCall, within limit: Duration) async -> HookResult
 
     /// Starts these calls up to their first step, so that ``run(_:within:)`` only gives them their word: while a lock is
-    /// held every process that is started is waited for. A call that cannot wait is started when it is made.
-    func standBy(_ calls: [HookCall]) async
+    /// held every process that is started is waited for. Each list can be run in turn. A call that cannot wait is started
+    /// when it is made.
+    func standBy(_ turns: [[HookCall]]) async
+
+    /// Gives a list of calls that stand by the word for all of it: each begins when the one before it has ended, a lock
+    /// only after one that is held. ``run(_:within:)`` then waits for its end. Without effect where they do not stand by.
+    func runInTurn(_ calls: [HookCall]) async
 
     /// Removes what a run left under `/run/stillpoint` in the guest, once it is disarmed. Safe to call twice.
     func tidy(_ run: RunID) async throws(GuestFailure)

@@ -68,9 +68,12 @@ struct HookStack: Sendable {
                 throw Failure(status, "stopped before the freeze, nothing was frozen")
             }
         }
-        let ready = entries.filter { $0.failure == nil }.map(\.application)
-        if ready.isEmpty { return }
-        await guest.standBy(ready.flatMap { [call(.preFreeze, of: $0), call(.postThaw, of: $0)] })
+        let ready = entries.indices.filter { entries[$0].failure == nil }
+        if !ready.isEmpty { await guest.standBy([ready.map { call(.preFreeze, $0) }, releases(of: ready)]) }
+    }
+
+    private func releases(of ready: [Int], _ outcome: HookCall.Outcome? = nil) -> [HookCall] {
+        ready.reversed().map { call(.postThaw, $0, lease: maxHold, outcome: outcome) }
     }
 
     /// Takes the locks in order. What is busy is asked again as long as the hold leaves time.
@@ -78,8 +81,10 @@ struct HookStack: Sendable {
         lockedSince = time.now
         // The window needs its part of the hold.
         let end = holdEnd - .seconds(1)
-        for index in entries.indices where entries[index].failure == nil {
-            entries[index].stage = .locking
+        let ready = entries.indices.filter { entries[$0].failure == nil }
+        for index in ready { entries[index].stage = .locking }
+        await guest.runInTurn(ready.map { call(.preFreeze, $0, lease: time.now.duration(to: holdEnd)) })
+        for index in ready {
             while true {
                 let limit = min(entries[index].application.choice.timeout, time.now.duration(to: end))
                 guard limit > .zero else {
@@ -106,6 +111,8 @@ struct HookStack: Sendable {
 
     /// Puts down everything that was begun, the last one first, also what failed.
     mutating func release(_ outcome: HookCall.Outcome) async {
+        let ready = entries.indices.filter { [.locking, .locked].contains(entries[$0].stage) }
+        await guest.runInTurn(releases(of: ready, outcome))
         for index in entries.indices.reversed() {
             let before = entries[index].stage
             guard before != .idle, before != .released else { continue }
@@ -129,20 +136,20 @@ struct HookStack: Sendable {
         _ verb: HookVerb, _ index: Int, lease: Duration, outcome: HookCall.Outcome? = nil, within limit: Duration
     ) async -> HookResult {
         let start = time.now
-        let call = call(verb, of: entries[index].application, lease: max(lease, .seconds(1)), outcome: outcome)
-        let result = await guest.run(call, within: limit)
+        let result = await guest.run(call(verb, index, lease: lease, outcome: outcome), within: limit)
         let took = start.duration(to: time.now).inMilliseconds
         entries[index].tookMs[verb] = (entries[index].tookMs[verb] ?? 0).addingClamped(took)
         return result
     }
 
     private func call(
-        _ verb: HookVerb, of application: MemberPlan.Application, lease: Duration = .seconds(60),
-        outcome: HookCall.Outcome? = nil
+        _ verb: HookVerb, _ index: Int, lease: Duration = .seconds(60), outcome: HookCall.Outcome? = nil
     ) -> HookCall {
-        HookCall(
+        let application = entries[index].application
+        return HookCall(
             verb, of: application.choice.hook, parameters: application.choice.parameters,
-            instance: application.facts.instance, lease: lease, outcome: outcome, mountpoints: mountpoints)
+            instance: application.facts.instance, lease: max(lease, .seconds(1)), outcome: outcome,
+            mountpoints: mountpoints)
     }
 
     private mutating func accept(_ result: HookResult, _ index: Int) -> HookReply? {

@@ -73,7 +73,9 @@ final class AgentGuestControl: GuestControl {
         return answer.split(separator: "\n").first.map { $0.printable(limit: 32) }
     }
 
-    func standBy(_ calls: [HookCall]) async { await hooks.standBy(calls) }
+    func standBy(_ turns: [[HookCall]]) async { await hooks.standBy(turns) }
+
+    func runInTurn(_ calls: [HookCall]) async { await hooks.runInTurn(calls) }
 
     func tidy(_ run: RunID) async throws(GuestFailure) {
         await hooks.dismiss()

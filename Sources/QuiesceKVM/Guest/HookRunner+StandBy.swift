@@ -6,53 +6,71 @@ import Synchronization
 
 /// Hooks that wait for their word. Starting processes is most of what a verb takes, and while a lock is held the guest's
 /// users wait for it (five processes a verb, 0.5 s on a busy guest of TCG, measured): so they are started before the first
-/// lock, up to a pipe that each of them reads.
+/// lock, up to a pipe that each of them reads, and pass the word on to the next by themselves.
 extension HookRunner {
     /// One that waits: what it will be asked for, and the two things by which only this agent knows it.
     struct Waiting: Sendable {
         let token: String
         let process: GuestProcess
         let gate: GuestFile
+        /// Who gets the word after it.
+        let next: String?
+        /// It has its word, or will be given it by the one before.
+        var isInTurn = false
     }
 
     /// Far longer than any hold; with the agent or its word for the gate, they end as well.
     private static let longestWait = Duration.seconds(900)
 
     /// Has these calls wait. One that cannot, for whatever reason, is started when it is made.
-    func standBy(_ calls: [HookCall]) async {
-        let names = calls.map(Self.file)
-        guard !calls.isEmpty, Set(names).count == names.count,
+    func standBy(_ turns: [[HookCall]]) async {
+        let names = turns.joined().map(Self.file)
+        guard !names.isEmpty, Set(names).count == names.count,
             (try? await HookScript.gates.run([run.description] + names, on: agent, within: .seconds(10))) != nil
         else { return }
         var started: [String: Waiting] = [:]
-        for (call, name) in zip(calls, names) {
-            guard (try? await putAll(for: call)) != nil else { continue }
-            let token = Self.newToken()
-            let command = command(call, within: Self.longestWait, token: token, waits: true)
-            guard let process = try? await agent.start(command, within: .seconds(5)),
-                let gate = try? await agent.openPipe("/run/stillpoint/\(run)/\(name).gate")
-            else { continue }
-            started[name] = Waiting(token: token, process: process, gate: gate)
+        for turn in turns {
+            for (call, next) in zip(turn, turn.dropFirst().map(Self.file).map { $0 as String? } + [nil]) {
+                started[Self.file(of: call)] = await start(call, before: next)
+            }
         }
-        let all = [run.description] + names
-        let answer = try? await HookScript.waiting.run(all, on: agent, within: .seconds(10))
+        let answer = try? await HookScript.waiting.run([run.description] + names, on: agent, within: .seconds(10))
         let ready = Set((answer ?? "").split(separator: "\n").map(String.init))
         for (name, waiting) in started where !ready.contains(name) { try? await agent.close(waiting.gate) }
         let waits = started.filter { ready.contains($0.key) }
         waiting.withLock { $0 = waits }
     }
 
-    /// Gives a call that waits its word, and waits for its end; nil when it does not wait, and when it surely got no word.
+    private func start(_ call: HookCall, before next: String?) async -> Waiting? {
+        let token = Self.newToken()
+        let words = ["wait"] + (next.map { [$0] } ?? [])
+        guard (try? await putAll(for: call)) != nil,
+            let process = try? await agent.start(
+                command(call, within: Self.longestWait, token: token, waiting: words), within: .seconds(5)),
+            let gate = try? await agent.openPipe("/run/stillpoint/\(run)/\(Self.file(of: call)).gate")
+        else { return nil }
+        return Waiting(token: token, process: process, gate: gate, next: next)
+    }
+
+    /// Gives the first of them the word for all; nothing where they do not wait as one list.
+    func runInTurn(_ calls: [HookCall]) async {
+        let names = calls.map(Self.file)
+        let waits = waiting.withLock { waiting in names.compactMap { waiting[$0] } }
+        let following = names.dropFirst().map { $0 as String? } + [nil]
+        guard let call = calls.first, waits.map(\.next) == following else { return }
+        guard await isTold(waits[0], call, "next") else { return }
+        waiting.withLock { waiting in for name in names { waiting[name]?.isInTurn = true } }
+    }
+
+    /// Waits for the end of a call that waits or is in turn; nil when it does not, and when it surely got no word.
     func released(_ call: HookCall, within limit: Duration) async -> Ending? {
         let name = Self.file(of: call)
+        if call.verb == .postThaw { await outlast(call) }
         guard let waits = waiting.withLock({ $0.removeValue(forKey: name) }) else { return nil }
-        let word = "\(Self.seconds(call.lease)) \(call.outcome?.rawValue ?? "-")\n"
-        do throws(AgentError) {
-            try await agent.write(Array(word.utf8), closing: waits.gate)
-        } catch {
-            // An agent that was restarted does not know the file, and those that waited ended with the old one.
-            guard error.mayHaveRun else { return nil }
-            if case .refused = error.kind { return nil }
+        if waits.isInTurn {
+            spent.withLock { $0.append(waits.gate) }
+        } else if await !isTold(waits, call, "-") {
+            return nil
         }
         let deadline = time.now + limit
         var outcome = await agent.outcome(of: waits.process, deadline: deadline)
@@ -61,16 +79,55 @@ extension HookRunner {
             outcome = await agent.outcome(of: waits.process, deadline: time.now + Self.grace)
         }
         let ending = await ending(of: outcome, call, waits.token, within: limit, until: deadline + Self.grace)
+        if case .ended(0, _, _) = ending {} else if call.verb == .preFreeze { endTurn(after: waits) }
         // The word did not reach it, and it has done nothing.
         if case .ended(HookScript.noWord.code, [], HookScript.noWord.cause) = ending { return nil }
         return ending
     }
 
-    /// Those that still wait end.
+    /// Those that still wait end, and the agent keeps no file of theirs.
     func dismiss() async {
-        for waits in waiting.withLock({ waiting in
+        let gates = waiting.withLock { waiting in
             defer { waiting = [:] }
-            return waiting.values
-        }) { try? await agent.close(waits.gate) }
+            return waiting.values.map(\.gate)
+        }
+        let others = spent.withLock { spent in
+            defer { spent = [] }
+            return spent
+        }
+        // The first of a turn was closed when it was told; to close it again is refused.
+        for gate in gates + others { try? await agent.close(gate) }
+    }
+
+    /// False where it surely was not told.
+    private func isTold(_ waits: Waiting, _ call: HookCall, _ turn: String) async -> Bool {
+        let word = "\(Self.seconds(call.lease)) \(call.outcome?.rawValue ?? "-") \(turn)\n"
+        do throws(AgentError) {
+            try await agent.write(Array(word.utf8), closing: waits.gate)
+        } catch {
+            // An agent that was restarted does not know the file, and those that waited ended with the old one.
+            if case .refused = error.kind { return false }
+            return error.mayHaveRun
+        }
+        return true
+    }
+
+    /// A lock that was not taken ends the turn: those after it still wait.
+    private func endTurn(after waits: Waiting) {
+        waiting.withLock { waiting in
+            var next = waits.next
+            while let name = next {
+                waiting[name]?.isInTurn = false
+                next = waiting[name]?.next
+            }
+        }
+    }
+
+    /// A lock in turn that nobody has waited for is not released while it is being taken.
+    private func outlast(_ release: HookCall) async {
+        var lock = release
+        lock.verb = .preFreeze
+        guard waiting.withLock({ $0[Self.file(of: lock)]?.isInTurn }) == true else { return }
+        _ = await released(lock, within: Self.grace)
     }
 }

@@ -12,8 +12,10 @@ final class HookRunner: Sendable {
     let time: any Time
     /// What is in the run's folder in the guest.
     private let files = Mutex<Set<String>>([])
-    /// Hooks that only wait for their word, by the name of their files.
+    /// Hooks that only wait for their word, or run in their turn, by the name of their files.
     let waiting = Mutex<[String: Waiting]>([:])
+    /// Gates of those that got their word from another: closed when nobody waits for anything.
+    let spent = Mutex<[GuestFile]>([])
     static let script = "run"
 
     /// - Parameter domain: its name.
@@ -160,13 +162,14 @@ final class HookRunner: Sendable {
 }
 
 extension HookRunner {
-    func command(_ call: HookCall, within limit: Duration, token: String, waits: Bool = false) -> GuestCommand {
+    /// - Parameter waiting: nil for one that begins at once; the words that make it wait.
+    func command(_ call: HookCall, within limit: Duration, token: String, waiting: [String] = []) -> GuestCommand {
         GuestCommand(
             "/bin/sh",
             arguments: [
                 "/run/stillpoint/\(run)/\(Self.script)", call.verb.rawValue, Self.seconds(limit), call.hook.name,
                 Self.file(of: call), token,
-            ] + (waits ? ["wait"] : []), environment: environment(call))
+            ] + waiting, environment: environment(call))
     }
 
     static func newToken() -> String { String(UInt64.random(in: .min ... .max), radix: 16) }

@@ -21,15 +21,16 @@ enum HookScript {
         }
     }
 
-    /// `VERB SECONDS HOOK FILE CALL [wait]`: runs `HOOK.text`. Writes `FILE.out`, what the hook wrote to stdout and then a line
-    /// with its exit code, and `FILE.err`, the last line of its stderr; prints both.
+    /// `VERB SECONDS HOOK FILE CALL [wait [NEXT]]`: runs `HOOK.text`. Writes `FILE.out`, what the hook wrote to stdout and then
+    /// a line with its exit code, and `FILE.err`, the last line of its stderr; prints both.
     ///
     /// This is hold time, and a program started costs more than all the rest, so `read` and `printf` do the work. The two
     /// loops read up to our own last line, so that nobody waits for a child that keeps the output open, and stop reading
     /// where there is too much, which ends the hook. The mark is for drop-ins, which leave what it covers alone.
     ///
-    /// With `wait` all of this is started beforehand, and the hook begins with a line `LEASE OUTCOME` in `FILE.gate`. The end
-    /// of that pipe without one means that nobody will come: ``noWord``.
+    /// With `wait` all of this is started beforehand, and the hook begins with a line `LEASE OUTCOME TURN` in `FILE.gate`. Where
+    /// TURN is `next`, it passes the line on to `NEXT.gate` when it has ended, from `pre-freeze` only if it holds its lock. The
+    /// end of that pipe without a line means that nobody will come: ``noWord``.
     static let run = #"""
         umask 077
         cd / || exit 96
@@ -41,6 +42,7 @@ enum HookScript {
             echo "${now%%.*}" >"/run/stillpoint/active-$STILLPOINT_RUN"
         fi
         f=$d/$4
+        : >"$f.word"
         end="stillpoint-end $STILLPOINT_RUN $5"
         newline='
         '
@@ -50,11 +52,12 @@ enum HookScript {
         [ -z "${6-}" ] || begin='f=/run/stillpoint/$STILLPOINT_RUN/'$4'
             exec 3<"$f.gate"
             echo "$$" >"$f.waits"
-            read -r STILLPOINT_LEASE_S STILLPOINT_OUTCOME <&3 || { echo "no word came" >&2; exit 96; }
+            read -r STILLPOINT_LEASE_S STILLPOINT_OUTCOME turn <&3 || { echo "no word came" >&2; exit 96; }
             exec 3<&-
+            echo "$turn $STILLPOINT_LEASE_S $STILLPOINT_OUTCOME" >"$f.word"
             [ "$STILLPOINT_OUTCOME" != - ] || unset STILLPOINT_OUTCOME
             export STILLPOINT_LEASE_S ${STILLPOINT_OUTCOME+STILLPOINT_OUTCOME}
-            unset f
+            unset f turn
             '$begin
         hook() {
             if command -v timeout >/dev/null; then
@@ -75,6 +78,11 @@ enum HookScript {
             {
                 hook "$1" "$2" 3>&- 4>&- 5>&-
                 c=$?
+                turn=''
+                read -r turn word <"$f.word"
+                if [ "$turn" = next ] && [ -n "${7-}" ] && { [ "$1" != pre-freeze ] || [ "$c" = 0 ]; }; then
+                    echo "$word next" >"$d/$7.gate"
+                fi
                 trap '' PIPE
                 printf '\n%s %s\n' "$end" "$c" 2>/dev/null
                 printf '\n%s\n' "$end" >&2

@@ -118,6 +118,8 @@ actor LocalGuest: AgentChannel {
         return pipes.contains(descriptor) ? descriptor : nil
     }
 
+    var openPipes: Int { pipes.count }
+
     /// As an agent does that is ended: whoever waits for a word of it hears the end.
     func restart() {
         for descriptor in pipes { close(descriptor) }

@@ -18,9 +18,10 @@ struct StandByTests {
     }
 
     private func call(
-        _ text: String, _ verb: HookVerb = .postThaw, lease: Int = 60, outcome: HookCall.Outcome? = nil
+        _ text: String, _ verb: HookVerb = .postThaw, of name: String = "sample", lease: Int = 60,
+        outcome: HookCall.Outcome? = nil
     ) -> HookCall {
-        let hook = Hook(name: "sample", origin: "test", sha256: "", text: text)
+        let hook = Hook(name: name, origin: "test", sha256: "", text: text)
         return HookCall(verb, of: hook, lease: .seconds(lease), outcome: outcome)
     }
 
@@ -35,7 +36,7 @@ struct StandByTests {
         let guest = try LocalGuest(shell: shell)
         let runner = runner(guest)
         let text = #"echo "$1 $STILLPOINT_LEASE_S ${STILLPOINT_OUTCOME-none}"; [ "$1" = post-thaw ] && exit 75 || exit 0"#
-        await runner.standBy([call(text, .preFreeze), call(text)])
+        await runner.standBy([[call(text, .preFreeze)], [call(text)]])
         let before = await programs(guest)
         let locked = await runner.ending(of: call(text, .preFreeze, lease: 12), within: .seconds(20))
         #expect(locked == .ended(code: 0, output: Array("pre-freeze 12 none\n".utf8), cause: ""))
@@ -48,13 +49,72 @@ struct StandByTests {
         try await runner.tidy()
     }
 
+    @Test("one word is enough for all: each begins when the one before has ended, and all are heard", arguments: shells)
+    func turn(shell: String) async throws {
+        let guest = try LocalGuest(shell: shell)
+        let runner = runner(guest)
+        let order = guest.scratch("order")
+        let names = ["one", "two", "three"]
+        func calls(_ verb: HookVerb, _ lease: Int = 60) -> [HookCall] {
+            names.map { call("sleep 0.1; echo \($0) $STILLPOINT_LEASE_S >>'\(order)'", verb, of: $0, lease: lease) }
+        }
+        await runner.standBy([calls(.preFreeze), calls(.postThaw).reversed()])
+        let before = await programs(guest)
+        await runner.runInTurn(calls(.preFreeze, 7))
+        for call in calls(.preFreeze) {
+            #expect(await runner.ending(of: call, within: .seconds(20)) == .ended(code: 0, output: [], cause: ""))
+        }
+        await runner.runInTurn(calls(.postThaw, 8).reversed())
+        for call in calls(.postThaw).reversed() {
+            #expect(await runner.ending(of: call, within: .seconds(20)) == .ended(code: 0, output: [], cause: ""))
+        }
+        let heard = try String(contentsOfFile: order, encoding: .utf8).split(separator: "\n")
+        #expect(heard == ["one 7", "two 7", "three 7", "three 8", "two 8", "one 8"])
+        #expect(await programs(guest) == before)
+        try await runner.tidy()
+        #expect(await guest.openPipes == 0)
+    }
+
+    @Test("a lock that is not taken ends the turn, and those after it can still be taken one by one", arguments: shells)
+    func endedTurn(shell: String) async throws {
+        let guest = try LocalGuest(shell: shell)
+        let runner = runner(guest)
+        let order = guest.scratch("order")
+        let locks = [("one", 0), ("two", 75), ("three", 0)].map { name, code in
+            call("echo \(name) >>'\(order)'; exit \(code)", .preFreeze, of: name)
+        }
+        await runner.standBy([locks])
+        await runner.runInTurn(locks)
+        #expect(await runner.ending(of: locks[0], within: .seconds(20)) == .ended(code: 0, output: [], cause: ""))
+        #expect(await runner.ending(of: locks[1], within: .seconds(20)) == .ended(code: 75, output: [], cause: ""))
+        #expect(try String(contentsOfFile: order, encoding: .utf8) == "one\ntwo\n")
+        // Again by itself, then the next.
+        #expect(await runner.ending(of: locks[1], within: .seconds(20)) == .ended(code: 75, output: [], cause: ""))
+        #expect(await runner.ending(of: locks[2], within: .seconds(20)) == .ended(code: 0, output: [], cause: ""))
+        #expect(try String(contentsOfFile: order, encoding: .utf8) == "one\ntwo\ntwo\nthree\n")
+        try await runner.tidy()
+    }
+
+    @Test("a release waits for its lock that is still being taken in turn", arguments: shells)
+    func outlasted(shell: String) async throws {
+        let guest = try LocalGuest(shell: shell)
+        let runner = runner(guest)
+        let order = guest.scratch("order")
+        let text = #"[ "$1" = post-thaw ] || sleep 0.5; echo "$1" >>'"# + order + "'"
+        await runner.standBy([[call(text, .preFreeze)], [call(text)]])
+        await runner.runInTurn([call(text, .preFreeze)])
+        #expect(await runner.ending(of: call(text), within: .seconds(20)) == .ended(code: 0, output: [], cause: ""))
+        #expect(try String(contentsOfFile: order, encoding: .utf8) == "pre-freeze\npost-thaw\n")
+        try await runner.tidy()
+    }
+
     @Test("nothing of a hook is run before its word, and none of it when the agent ends", arguments: shells)
     func restart(shell: String) async throws {
         let guest = try LocalGuest(shell: shell)
         let runner = runner(guest)
         let mark = guest.scratch("mark")
         let text = "echo ran >>'\(mark)'"
-        await runner.standBy([call(text)])
+        await runner.standBy([[call(text)]])
         #expect(!FileManager.default.fileExists(atPath: mark))
         await guest.restart()
         // It does not know the gate any more: the hook is started the other way, once.
@@ -69,7 +129,7 @@ struct StandByTests {
         let guest = try LocalGuest(shell: shell)
         let runner = runner(guest)
         let text = "echo slow >&2; sleep 618 & sleep 619"
-        await runner.standBy([call(text)])
+        await runner.standBy([[call(text)]])
         let told = await runner.ending(of: call(text), within: .seconds(1))
         guard case .ended(let code, [], "slow") = told else {
             Issue.record("\(told)")
@@ -85,7 +145,7 @@ struct StandByTests {
             let guest = try LocalGuest(shell: shell)
             if !refused.isEmpty { await guest.refuse(refused) }
             let runner = runner(guest)
-            await runner.standBy([call("exit 0", .preFreeze), call("exit 0")])
+            await runner.standBy([[call("exit 0", .preFreeze)], [call("exit 0")]])
             #expect(isAnybodyWaiting(in: guest))
             try await runner.tidy()
             for _ in 0..<100 where isAnybodyWaiting(in: guest) { try await Task.sleep(for: .milliseconds(20)) }

@@ -80,8 +80,12 @@ struct ScriptedGuest: GuestControl {
         return answer
     }
 
-    func standBy(_ calls: [HookCall]) async {
-        log.hear(.standBy, calls.map { "\($0.hook.name) \($0.verb.rawValue)" }.joined(separator: ", "))
+    func standBy(_ turns: [[HookCall]]) async {
+        log.hear(.standBy, turns.map { $0.map { $0.hook.name }.joined(separator: " ") }.joined(separator: ", "))
+    }
+
+    func runInTurn(_ calls: [HookCall]) async {
+        if !calls.isEmpty { log.hear(.turn, calls.map { $0.hook.name }.joined(separator: " ")) }
     }
 
     func tidy(_ run: RunID) async throws(GuestFailure) { try obey(.tidy) }
