@@ -29,12 +29,15 @@ struct ApplicationRunTests {
         #expect(world.log.details(of: .hookLock) == ["postgresql", "mysql"])
         #expect(world.log.details(of: .hookRelease) == ["mysql taken", "postgresql taken"])
         let heard = world.log.heard
-        let lock = try #require(heard.firstIndex(of: .hookLock))
+        let lock = try #require(heard.firstIndex(of: .turn))
         #expect(
-            heard[lock...].prefix(11) == [
-                .hookLock, .hookLock, .steady, .armed, .freeze, .cut, .thaw, .dismissed, .hookRelease, .hookRelease,
-                .released,
+            heard[lock...].prefix(13) == [
+                .turn, .hookLock, .hookLock, .steady, .armed, .freeze, .cut, .thaw, .dismissed, .turn, .hookRelease,
+                .hookRelease, .released,
             ])
+        #expect(world.log.details(of: .standBy) == ["postgresql mysql, mysql postgresql"])
+        #expect(world.log.details(of: .turn) == ["postgresql mysql", "mysql postgresql"])
+        #expect(world.log.heard(.standBy, before: .turn))
         #expect(world.log.heard(.preparing, before: .hookPrepare))
         #expect(world.log.heard(.window, before: .hookLock))
         #expect(world.log.details(of: .released) == ["postgresql, mysql"])

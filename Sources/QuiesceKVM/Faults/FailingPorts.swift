@@ -229,6 +229,19 @@ private struct FailingGuest: GuestControl {
         return Failpoint.pass(name, .after) ? .unknown("failpoint after \(name)") : result
     }
 
+    func standBy(_ turns: [[HookCall]]) async {
+        if Failpoint.pass("guest.standBy", .before) { return }
+        await port.standBy(turns)
+        _ = Failpoint.pass("guest.standBy", .after)
+    }
+
+    func runInTurn(_ calls: [HookCall]) async {
+        let name = "guest.turn.\(calls.first?.verb.rawValue ?? "none")"
+        if Failpoint.pass(name, .before) { return }
+        await port.runInTurn(calls)
+        _ = Failpoint.pass(name, .after)
+    }
+
     func tidy(_ run: RunID) async throws(GuestFailure) {
         try await Failpoint.around("guest.tidy", unanswered) { () async throws(GuestFailure) in
             try await port.tidy(run)
