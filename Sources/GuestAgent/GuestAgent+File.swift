@@ -20,12 +20,15 @@ extension GuestAgent {
     /// stays in the agent until then).
     public func write(_ bytes: [UInt8], closing file: GuestFile) async throws(AgentError) {
         guard bytes.count <= 4096 else {
-            throw AgentError(.notSent("\(bytes.count) bytes do not fit into a pipe at once"), command: "guest-file-write")
+            throw AgentError(
+                .notSent("\(bytes.count) bytes do not fit into a pipe at once"), command: "guest-file-write")
         }
         let arguments: JSONObject = ["handle": .integer(Int64(file.handle)), "buf-b64": .string(Base64.encode(bytes))]
         try await ask("guest-file-write", arguments) { reply throws(AgentError) in
             let count = try reply.member("count")
-            guard try count.integer(in: 0...Int.max) == bytes.count else { throw count.malformed("is not what was sent") }
+            guard try count.integer(in: 0...Int.max) == bytes.count else {
+                throw count.malformed("is not what was sent")
+            }
         }
         try await close(file)
     }

@@ -35,7 +35,8 @@ struct StandByTests {
     func word(shell: String) async throws {
         let guest = try LocalGuest(shell: shell)
         let runner = runner(guest)
-        let text = #"echo "$1 $STILLPOINT_LEASE_S ${STILLPOINT_OUTCOME-none}"; [ "$1" = post-thaw ] && exit 75 || exit 0"#
+        let text =
+            #"echo "$1 $STILLPOINT_LEASE_S ${STILLPOINT_OUTCOME-none}"; [ "$1" = post-thaw ] && exit 75 || exit 0"#
         await runner.standBy([[call(text, .preFreeze)], [call(text)]])
         let before = await programs(guest)
         let locked = await runner.ending(of: call(text, .preFreeze, lease: 12), within: .seconds(20))
