@@ -3,11 +3,13 @@
 
 import csv
 import os
+import signal
 import sys
 import time
 import traceback
 
-import cases
+import judge
+import suites
 import world
 from world import say
 
@@ -30,7 +32,7 @@ class Table:
         self.file.flush()
         word = "survived" if row["survived"] else "FAILED"
         frozen = f"   frozen {row['frozen_ms']} ms" if row["frozen_ms"] != "" else ""
-        say(f"{row['suite']:<10} {row['case']:<52} {word}{frozen}   exit {row['exit']}   {row['why']}")
+        say(f"{row['suite']:<10} {row['case']:<48} {word}{frozen}   exit {row['exit']}   {row['why']}")
 
 
 def quantile(values, share):
@@ -66,9 +68,9 @@ def main(words):
         elif word in ("--short", "--all"):
             short = word == "--short"
         elif word == "--list":
-            print("\n".join(cases.SUITES))
+            print("\n".join(suites.SUITES))
             return 0
-        elif word.split("/")[0] in cases.SUITES:
+        elif word.split("/")[0] in suites.SUITES:
             wanted.append(word)
         else:
             say(f"'{word}' is no suite; try run --help")
@@ -76,16 +78,18 @@ def main(words):
     if wanted and "--short" not in sys.argv:
         short = False
     table = Table(path)
+    # A wish to end is one like any other: what was made is taken away.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     daemon = world.Daemon()
     daemon.start()
     begin = time.monotonic()
     try:
-        cases.run(table, daemon, wanted, short)
+        suites.run(table, daemon, wanted, short)
     except Exception:
         traceback.print_exc()
-        table.add(cases.row("harness", "broke off", survived=False, why="see above"))
+        table.add(judge.row("harness", "broke off", survived=False, why="see above"))
     finally:
-        for target in cases.standing():
+        for target in judge.standing():
             target.down()
         daemon.kill(15)
     say(f"{len(table.rows)} cases in {time.monotonic() - begin:.0f} s; rows in {path}")

@@ -132,3 +132,34 @@ def unfinished(target):
 
 def everything(target):
     return graph(target) + orphans(target) + leftovers(target) + unfinished(target) + frozen(target)
+
+
+def definition(target):
+    """All that a command that has nothing to do must leave as it is."""
+    return (virsh("dumpxml", target.name), virsh("dumpxml", target.name, "--inactive"),
+            virsh("snapshot-list", target.name, "--name"), sorted(os.listdir(target.folder)))
+
+
+def not_frozen_when_cut(target):
+    """Disks whose frozen image holds an ext4 with a journal to replay: it was not frozen when the cut was made."""
+    dirty = []
+    for disk, chain in chains(target).items():
+        if len(chain) < 2:
+            continue
+        image = chain[1]
+        boot = sector(image, 0)
+        start = int.from_bytes(boot[454:458], "little") if boot[450] not in (0, 0xEE) else 0
+        if boot[450] == 0xEE:
+            start = int.from_bytes(sector(image, 1024)[32:40], "little")
+        block = sector(image, start * 512 + 1024)
+        if block[56:58] == b"\x53\xef" and int.from_bytes(block[96:100], "little") & 4:
+            dirty.append(f"{disk} has a journal to replay")
+    return dirty
+
+
+def sector(image, offset):
+    kind = "raw" if image.endswith(".raw") else "qcow2"
+    told = subprocess.run(["qemu-io", "-r", "-U", "-f", kind, "-c", f"read -v {offset} 512", image], capture_output=True,
+                          text=True, check=True).stdout
+    rows = [line for line in told.splitlines() if ":  " in line[:12]]
+    return bytes.fromhex("".join(line.split("  ")[1].replace(" ", "") for line in rows))[:512].ljust(512, b"\0")

@@ -93,6 +93,10 @@ class Ended:
             return {}
 
     @property
+    def level(self):
+        return self.json.get("verdict", {}).get("consistency", "")
+
+    @property
     def last_line(self):
         lines = [line for line in self.errors.splitlines() if line.strip()]
         return lines[-1] if lines else ""
@@ -277,7 +281,7 @@ class LabGuest(Target):
                 if select.select([console], [], [], 0.5)[0]:
                     break
             word = uuids.uuid4().hex[:8]
-            os.write(console, f"{line}; echo 'end' {word}\n".encode())
+            os.write(console, f"{line}\necho 'end' {word}\n".encode())
             heard = b""
             while time.monotonic() < end:
                 if select.select([console], [], [], 0.2)[0]:
@@ -293,8 +297,8 @@ class LabGuest(Target):
     def watch(self):
         with open(os.path.join(HERE, "guest/stallwatch")) as file:
             self.sh("cat >/run/stallwatch && chmod 700 /run/stallwatch && systemd-run --quiet --collect "
-                    "--unit=stallwatch /usr/bin/python3 /run/stallwatch \"$@\"", *self.mountpoints, text=file.read())
-        time.sleep(1)
+                    "--unit=stallwatch /usr/bin/python3 /run/stallwatch \"$@\" && "
+                    "until [ -s /run/stallwatch.pid ]; do sleep 0.1; done", *self.mountpoints, text=file.read())
         self.stalls()
 
     def stalls(self):

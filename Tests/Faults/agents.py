@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guest's agent killed, stopped, restarted; and one that lies."""
+
+import os
+import time
+
+import oracle
+import world
+from judge import Judge, resume, snapshot, target
+
+AGAIN = "pkill -CONT qemu-ga; systemctl reset-failed qemu-guest-agent; systemctl start qemu-guest-agent"
+
+
+def faulty(table, daemon, short):
+    cases = [
+        ("killed before the freeze", "guest.freeze#1:before", "pkill -KILL qemu-ga"),
+        ("stopped before the freeze, which runs late", "guest.freeze#1:before",
+         "pkill -STOP qemu-ga; (sleep 14; pkill -CONT qemu-ga) >/dev/null 2>&1 &"),
+        ("stopped before the freeze, soon on again", "guest.freeze#1:before",
+         "pkill -STOP qemu-ga; (sleep 2; pkill -CONT qemu-ga) >/dev/null 2>&1 &"),
+        ("killed inside the freeze", "guest.freeze#1:before",
+         "(until [ -e /run/qga.state.isfrozen ]; do :; done; pkill -KILL qemu-ga) >/dev/null 2>&1 &"),
+        ("stopped inside the freeze", "guest.freeze#1:before",
+         "(until [ -e /run/qga.state.isfrozen ]; do :; done; pkill -STOP qemu-ga; sleep 14; pkill -CONT qemu-ga) "
+         ">/dev/null 2>&1 &"),
+        ("killed in the window", "guest.freeze#1:after", "pkill -KILL qemu-ga"),
+        ("stopped in the window", "guest.freeze#1:after",
+         "pkill -STOP qemu-ga; (sleep 14; pkill -CONT qemu-ga) >/dev/null 2>&1 &"),
+        ("restarted in the window", "guest.freeze#1:after", "systemctl --no-block restart qemu-guest-agent"),
+        ("stopped and gone in the window", "guest.freeze#1:after", "systemctl --no-block mask --runtime --now "
+         "qemu-guest-agent; pkill -KILL qemu-ga; (sleep 14; systemctl unmask --runtime qemu-guest-agent; "
+         "systemctl start qemu-guest-agent) >/dev/null 2>&1 &"),
+    ]
+    on = target("plain")
+    for name, place, line in cases if not short else [cases[5]]:
+        judge = Judge("agent", name, "plain")
+        begin = time.monotonic()
+        process = on.halt(snapshot("plain"), place)
+        judge.fired = os.path.exists(on.mark_file)
+        judge.demand(on.type(line, 20) is not None, "the console did not take the line")
+        resume(process)
+        ended = on.finish(process, begin, 240)
+        judge.demand(on.awaits_agent(), "the agent is not back")
+        judge.has_ended(ended)
+        judge.aftermath(thawed=12)
+        judge.demand(judge.frozen < 10_500, f"frozen for {judge.frozen} ms, 10 s were promised")
+        on.type(AGAIN, 20)
+        table.add(judge.row())
+
+
+LIES = {
+    "guest-fsfreeze-freeze-list": ["late", "lost", "doubled", "drip", "0", "2", "-1", "99999", '"1"', "1.5", "null",
+                                   "true", "[1]", "9223372036854775808", "error", "escapes", "no newline", "huge", "deep",
+                                   "deep 33", "NUL", "no UTF-8", "surrogate", "no JSON", "twice", "old id"],
+    "guest-fsfreeze-thaw": ["late", "lost", "doubled", "drip", "0", "2", "-1", '"1"', "null", "error", "escapes", "huge",
+                            "deep 33", "no JSON", "NUL"],
+    "guest-exec-status": ["lost", "large", "escapes", "deep 33", "null", '{"exited":true}', '{"exited":false}', "no JSON"],
+    "guest-exec": ["lost", "wrong pid", '{"pid":-1}', '{"pid":"1"}', "escapes"],
+    "guest-get-fsinfo": ["[]", "large", "escapes", "null", '[{"name":"a","mountpoint":"/\\u001b[2J","type":"ext4","disk":[]}]',
+                         '[{"name":"a","mountpoint":"/nowhere","type":"ext4","disk":[]}]', "no JSON"],
+    "guest-info": ["large", "null", '{"version":"\\u001b[2J","supported_commands":[]}', "endless"],
+    "guest-fsfreeze-status": ['"frozen"', '"melted"', "lost"],
+    "guest-get-osinfo": ['{"pretty-name":"\\u001b]0;x\\u0007\\u202e","id":"\\u001b[31m"}', "lost"],
+    "guest-sync": ["lost", "0", "no JSON"],
+    "guest-ping": ["lost", "deep 33"],
+}
+FEW = {"guest-fsfreeze-freeze-list": ["lost", "2"], "guest-fsfreeze-thaw": ["0"]}
+
+BEGIN = """
+set -e
+cat >/run/liar && chmod 700 /run/liar
+rm -f /run/liar.end /run/liar.mark /run/liar.sock
+cat >/run/liar.sh <<'END'
+sleep 0.5
+systemctl stop qemu-guest-agent
+mkdir -p /run/liar.d
+/usr/sbin/qemu-ga -m unix-listen -p /run/liar.sock -t /run/liar.d -f /run/liar.d/pid &
+until [ -S /run/liar.sock ]; do sleep 0.05; done
+/usr/bin/python3 /run/liar "$@"
+kill -CONT $! && kill -KILL $!
+rm -f /run/qga.state.isfrozen
+systemctl reset-failed qemu-guest-agent
+systemctl start qemu-guest-agent
+END
+systemd-run --quiet --collect --unit=liar /bin/sh /run/liar.sh "$@"
+"""
+
+
+def lying(table, daemon, short):
+    on = target("plain")
+    with open(os.path.join(world.HERE, "guest/liar")) as file:
+        program = file.read()
+    for command, lies in (FEW if short else LIES).items():
+        for lie in lies:
+            judge = Judge("liar", f"{command.removeprefix('guest-')} {lie}", "plain")
+            on.sh(BEGIN, lie, command, text=program)
+            time.sleep(1.5)
+            # The channel was closed and opened again: libvirt asks anew.
+            if command not in ("guest-ping", "guest-sync"):
+                on.awaits_agent(20)
+            else:
+                time.sleep(3)
+            begin = time.monotonic()
+            ended = on.finish(on.spawn(snapshot("plain")), begin, 240)
+            moved = on.images() != on.disks
+            told = on.type("touch /run/liar.end; [ -e /run/liar.mark ] && echo has'-'lied", 30) or ""
+            judge.fired = "has-lied" in told
+            time.sleep(0.5)
+            judge.demand(on.awaits_agent(100), "the agent is not back")
+            judge.demand(judge.fired, "it did not come to lie")
+            judge.ended = ended
+            judge.has_ended(ended)
+            if command == "guest-fsfreeze-freeze-list" and moved and lie not in ("late", "doubled", "old id", "drip"):
+                judge.demand(ended.level in ("crash", "none"), f"{ended.level} was claimed")
+            judge.aftermath(thawed=12)
+            table.add(judge.row())

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""libvirtd killed at the freeze, the cut, the thaw and the commit, and started again after a while; the baseline."""
+
+import os
+import subprocess
+import threading
+import time
+
+import oracle
+import world
+from judge import Judge, back, resume, snapshot, target
+from world import virsh
+
+
+def away(daemon, seconds):
+    """From its end on; the thread ends when it answers again."""
+
+    def bring_back():
+        time.sleep(seconds)
+        daemon.start()
+
+    thread = threading.Thread(target=bring_back)
+    thread.start()
+    return thread
+
+
+def ours(table, daemon, short):
+    on = target("plain")
+    places = ["guest.freeze#1:before", "guest.freeze#1:during", "guest.freeze#1:after", "hypervisor.cut#1:before",
+              "hypervisor.cut#1:during", "hypervisor.cut#1:after", "guest.thaw#1:before", "guest.thaw#1:during",
+              "guest.thaw#1:after", "hypervisor.register#1:before", "hypervisor.merge#1:during"]
+    delays = {"guest.freeze": 0.02, "hypervisor.cut": 0.012, "guest.thaw": 0.01, "hypervisor.merge": 0.1}
+    for place in places if not short else ["hypervisor.cut#1:before"]:
+        for seconds in (0, 5, 60) if not short else (0,):
+            name, moment = place.split(":")
+            judge = Judge("daemon", f"{name} {moment}, back after {seconds} s", "plain")
+            words = snapshot("plain")
+            if name.startswith("hypervisor.merge"):
+                on.stillpoint(*words)
+                words = ["commit", on.name, "-q"]
+            begin = time.monotonic()
+            if moment == "during":
+                kill = f"(sleep {delays[name[:-2]]}; kill -9 {daemon.pid()}) >/dev/null 2>&1 &"
+                process = on.spawn(words, f"{name}:before:run", {"STILLPOINT_FAILPOINT_RUN": kill})
+                pid = daemon.pid()
+                while daemon.pid() == pid and process.poll() is None:
+                    time.sleep(0.005)
+            else:
+                process = on.halt(words, place)
+                daemon.kill()
+                resume(process)
+            judge.fired = daemon.pid() is None
+            thread = away(daemon, seconds)
+            ended = on.finish(process, begin, 300)
+            thread.join()
+            judge.demand(judge.fired, "libvirtd was not killed")
+            judge.ended = ended
+            judge.demand(on.awaits_agent(), "the agent does not answer")
+            if oracle.graph(on):
+                judge.demand(ended.status in (22, 25, 69, 70, 30), f"they disagree, and it exits {ended.status}")
+                told = on.stillpoint("doctor", on.name)
+                judge.demand(told.status == 25, f"they disagree, and doctor exits {told.status}")
+                repaired = on.stillpoint("recover", on.name, "--repair")
+                judge.recovered = repaired.status
+                judge.demand(repaired.status in (0, 25), f"recover --repair exits {repaired.status}")
+                judge.case += " (quarantine)"
+                judge.thawed_within(12)
+                judge.measure()
+                judge.problems += mended(on)
+            else:
+                if words[0] != "commit":
+                    judge.has_ended(ended)
+                judge.aftermath(thawed=12)
+            judge.demand(judge.frozen < 10_500, f"frozen for {judge.frozen} ms, 10 s were promised")
+            table.add(judge.row())
+
+
+def mended(on):
+    """The saved definition names what QEMU writes to; the running one does after the guest's next start, which is done
+    here: only then do libvirt's two views come from one place again."""
+    chains = oracle.chains(on)
+    saved = on.images(saved=True)
+    problems = [f"{disk}: the saved XML says {saved[disk]}, QEMU writes to {chain[0]}"
+                for disk, chain in chains.items() if saved[disk] != chain[0]]
+    if not problems:
+        virsh("shutdown", on.name, check=False)
+        end = time.monotonic() + 60
+        while virsh("domstate", on.name) != "shut off" and time.monotonic() < end:
+            time.sleep(0.5)
+        virsh("destroy", on.name, check=False)
+        virsh("start", on.name)
+        if not on.awaits_agent(180):
+            return ["it does not start from the repaired definition"]
+        on.watch()
+        problems += oracle.graph(on)
+    back(on)
+    return problems
+
+
+def baseline(table, daemon, short):
+    """virsh's own way, judged by the same oracle; there is no recover, so 15 s have to do."""
+    on = target("plain")
+    command = ["virsh", "-q", "snapshot-create-as", on.name, "virsh", "--disk-only", "--atomic", "--quiesce",
+               "--no-metadata"]
+    freeze = "until [ -e /run/qga.state.isfrozen ]; do :; done; "
+    cases = [
+        ("virsh killed", lambda process: process.kill(), None),
+        ("qemu-ga killed in the window", None, freeze + "pkill -KILL qemu-ga"),
+        ("qemu-ga stopped in the freeze", None, freeze + "pkill -STOP qemu-ga; sleep 14; pkill -CONT qemu-ga"),
+        ("libvirtd killed, back after 0 s", "daemon", None),
+        ("libvirtd killed later, back after 0 s", "daemon", None),
+    ]
+    for turn, (name, what, line) in enumerate(cases * (1 if short else 2)):
+        judge = Judge("virsh", f"{name}, {turn // len(cases) + 1}", "plain")
+        judge.fired = True
+        if line:
+            on.type(f"({line}) >/dev/null 2>&1 &", 20)
+        process = subprocess.Popen(command, **world.QUIET)
+        begin = time.monotonic()
+        if what:
+            delay = 0.9 if "later" in name else 0.3
+            time.sleep(delay)
+            daemon.kill() if what == "daemon" else what(process)
+            if what == "daemon":
+                daemon.start()
+        judge.ended = on.finish(process, begin, 60)
+        judge.thawed_within(15)
+        if judge.problems:
+            on.type("echo j >/proc/sysrq-trigger", 20)
+            on.awaits_agent(30)
+            virsh("domfsthaw", on.name, check=False)
+        judge.measure()
+        judge.problems += oracle.graph(on) + oracle.orphans(on)
+        table.add(judge.row())
+        on.awaits_agent(30)
+        if oracle.graph(on):
+            mended(on)
+        on.restore()

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One case: the domain it is played on, what is wrong afterwards, and the row that comes of it."""
+
+import os
+import signal
+import time
+
+import oracle
+import world
+from world import BareDomain, LabGuest
+
+_targets = {}
+
+
+def standing():
+    return list(_targets.values())
+
+
+def target(kind):
+    if kind not in _targets:
+        _targets[kind] = BareDomain() if kind == "bare" else LabGuest(kind)
+    return _targets[kind]
+
+
+def row(suite, case, **values):
+    empty = {"disks": "", "exit": "", "fired": "", "frozen_ms": "", "frozen_after_ms": "", "level": "", "recover": "",
+             "survived": True, "why": "", "seconds": ""}
+    return {"suite": suite, "case": case, **empty, **values}
+
+
+# What is run: quick, and named so that its overlays are known.
+SNAPSHOT = {"bare": ["snapshot", "{}", "--name", "faults", "--no-freeze", "--json", "-q"],
+            "plain": ["snapshot", "{}", "--name", "faults", "--no-hooks", "--json", "-q"],
+            "base": ["snapshot", "{}", "--name", "faults", "--exclude", "vde", "--json", "-q"]}
+
+
+def snapshot(kind):
+    return [word.format(target(kind).name) for word in SNAPSHOT[kind]]
+
+
+class Judge:
+    def __init__(self, suite, case, kind):
+        self.suite, self.case, self.on = suite, case, target(kind)
+        self.disks = len(self.on.disks) - (kind == "base")
+        self.problems = []
+        self.begin = time.monotonic()
+        self.ended = None
+        self.frozen = self.after = self.recovered = ""
+        self.fired = None
+        if self.on.mountpoints:
+            self.on.stalls()
+
+    def demand(self, is_so, why):
+        if not is_so:
+            self.problems.append(why)
+        return is_so
+
+    def was_killed(self, ended):
+        """By the failpoint, and there."""
+        self.ended = ended
+        self.demand(ended.fired, "the failpoint did not fire")
+        self.demand(ended.status == -signal.SIGKILL, f"it was not killed: exit {ended.status}")
+
+    def has_ended(self, ended):
+        """By itself: with a status that says what became of the disks, and no more claimed than there is."""
+        self.ended = ended
+        moved = self.on.images() != self.on.disks
+        known = {0, 10, 11, 12, 20, 21, 22, 23, 24, 25, 30, 69, 70, 75, 77}
+        if not self.demand(ended.status in known, f"exit {ended.status}: {ended.last_line}"):
+            return
+        if ended.status in (0, 10, 11):
+            self.demand(moved, f"exit {ended.status}, and the disks are where they were")
+        if ended.status in (12, 20, 21, 22, 69, 75, 77):
+            self.demand(not moved, f"exit {ended.status}, and the disks moved: {ended.last_line}")
+        if ended.status in (12, 20, 21, 22):
+            self.problems += oracle.orphans(self.on)
+        raw = [c for c in ended.output + ended.errors if ord(c) < 32 and c != "\n" or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066"]
+        self.demand(not raw, f"raw control characters: {raw[:5]}")
+        level = ended.level
+        if level in ("filesystem", "application") and moved:
+            dirty = oracle.not_frozen_when_cut(self.on)
+            self.demand(not dirty, f"{level} was claimed, but {' '.join(dirty)}")
+
+    def measure(self, since=None):
+        """How long the guest was frozen at all, and how much of that came after a moment of the host's clock."""
+        stalls = self.on.stalls() if self.on.mountpoints else []
+        self.frozen = round(1000 * max((end - begin for begin, end in stalls), default=0))
+        if since:
+            self.after = max(0, round(1000 * max((end - max(begin, since) for begin, end in stalls), default=0)))
+
+    def thawed_within(self, seconds):
+        """Somebody thaws; asked of the filesystems themselves."""
+        end = time.monotonic() + seconds
+        left = oracle.frozen(self.on)
+        while left and time.monotonic() < end:
+            time.sleep(0.5)
+            left = oracle.frozen(self.on)
+        self.problems += [f"{line} after {seconds} s" for line in left]
+
+    def recover(self):
+        """recover leads to a state in which nothing is left; a second one has nothing to do."""
+        first = self.on.stillpoint("recover", self.on.name)
+        self.recovered = first.status
+        if first.status == 64:  # TEMPORARY
+            self.on.restore()
+            return
+        self.demand(first.status == 0, f"recover exits {first.status}: {first.last_line}")
+        self.problems += oracle.everything(self.on)
+        before = oracle.definition(self.on)
+        again = self.on.stillpoint("recover", self.on.name)
+        self.demand(again.status == 0, f"the second recover exits {again.status}: {again.last_line}")
+        self.demand(before == oracle.definition(self.on), "the second recover changed the domain")
+        self.demand("nothing" in again.output + again.errors, f"the second recover did: {again.output.strip()[:200]}")
+
+    def settle(self):
+        """Back onto the images that the domain was made with, the way a user would: a commit of what is there."""
+        if self.on.images() != self.on.disks:
+            ended = self.on.stillpoint("commit", self.on.name, "--all")
+            self.demand(ended.status == 0, f"commit exits {ended.status}: {ended.last_line}")
+            self.problems += oracle.everything(self.on)
+        if self.problems or self.on.images() != self.on.disks:
+            self.on.restore()
+
+    def aftermath(self, since=None, guardian=30, thawed=0):
+        """What follows every fault: somebody thaws, recover clears up, the guest goes back to where it was."""
+        self.demand(self.on.await_guardians(guardian), f"the guardian is still there after {guardian} s")
+        if self.on.mountpoints:
+            self.thawed_within(thawed)
+            self.measure(since)
+        self.problems += oracle.graph(self.on)
+        self.recover()
+        self.settle()
+
+    def row(self):
+        ended = self.ended
+        fired = self.fired if self.fired is not None else bool(ended and ended.fired)
+        return row(self.suite, self.case, disks=self.disks, exit=ended.status if ended else "", fired=fired,
+                   frozen_ms=self.frozen, frozen_after_ms=self.after, level=ended.level if ended else "",
+                   recover=self.recovered, survived=not self.problems, why="; ".join(self.problems)[:400],
+                   seconds=round(time.monotonic() - self.begin, 1))
+
+
+def resume(process):
+    if process.poll() is None:
+        os.kill(process.pid, signal.SIGCONT)
+
+
+def back(on):
+    """A snapshot that was taken to see how it goes is merged again."""
+    if on.images() != on.disks and on.stillpoint("commit", on.name, "--all").status != 0:
+        on.restore()
+
+
+def proved(kind):
+    """The oracle is not blind: a freeze made by hand is seen, and measured."""
+    judge = Judge("oracle", f"sees a freeze of {kind}", kind)
+    on = judge.on
+    judge.fired = True
+    on.agent({"execute": "guest-fsfreeze-freeze"})
+    time.sleep(2)
+    judge.demand(oracle.frozen(on, 6), "it takes a frozen guest for a thawed one")
+    on.agent({"execute": "guest-fsfreeze-thaw"})
+    judge.demand(not oracle.frozen(on), "it takes a thawed guest for a frozen one")
+    judge.measure()
+    judge.demand(1900 < judge.frozen < 30_000, f"it measured {judge.frozen} ms for a freeze of 2 s and more")
+    judge.frozen = ""
+    open(os.path.join(on.folder, "stray.faults"), "w").close()
+    judge.demand(oracle.orphans(on), "it does not see a stray file")
+    os.unlink(os.path.join(on.folder, "stray.faults"))
+    return judge.row()

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs that are killed at every step, alone and with their guardian; two at once."""
+
+import os
+import signal
+import time
+
+from judge import Judge, back, resume, row, snapshot, target
+
+
+def points(ended):
+    """The failpoints of a run that was traced, each once, in order; libvirt's calls have suites of their own."""
+    return [name for name in dict.fromkeys(ended.trace) if not name.startswith("libvirt.")]
+
+
+def killed(table, suite, kind, command, few, prepare=None):
+    """A command killed before and after each of its steps.
+
+    few: these steps alone, as the short way.
+    """
+    on = target(kind)
+    if prepare:
+        prepare(on)
+    clean = on.stillpoint(*command)
+    names = points(clean)
+    back(on)
+    if clean.status not in (0, 12) or not names:
+        table.add(row(suite, "clean", exit=clean.status, survived=False, why=clean.last_line))
+        return
+    for name in names:
+        for moment in ("before", "after"):
+            if few and f"{name}:{moment}" not in few:
+                continue
+            if prepare:
+                prepare(on)
+            judge = Judge(suite, f"{command[0]} {name} {moment}", kind)
+            judge.was_killed(on.stillpoint(*command, failpoint=f"{name}:{moment}:kill"))
+            judge.aftermath(judge.ended.killed_at)
+            table.add(judge.row())
+
+
+def bare(table, daemon, short):
+    few = short and ["images.stage#1:after", "hypervisor.cut#1:before", "hypervisor.cut#1:after", "catalogue.add#1:before",
+                     "hypervisor.merge#1:after", "journal.removing#1:after", "images.remove#1:after"]
+    name = target("bare").name
+
+    def take(on):
+        on.stillpoint(*snapshot("bare"))
+
+    killed(table, "bare-kill", "bare", snapshot("bare"), few)
+    killed(table, "bare-kill", "bare", ["commit", name, "-q"], few, take)
+    # What is required cannot be reached without a freeze, so the snapshot is taken back: the steps of the undo.
+    killed(table, "bare-kill", "bare", ["snapshot", name, "--name", "faults", "--no-freeze", "--require", "crash", "-q"],
+           few or ["journal.windowClosed#1:after"])
+
+
+def one(table, daemon, short):
+    few = short and ["guest.steady#1:after", "guest.freeze#1:after", "hypervisor.cut#1:after", "guest.thaw#1:after"]
+    killed(table, "kill", "plain", snapshot("plain"), few)
+
+
+def four(table, daemon, short):
+    few = short and ["guest.freeze#1:after", "hypervisor.cut#1:after"]
+    killed(table, "kill4", "base", snapshot("base"), few)
+
+
+def with_guardian(table, daemon, short):
+    """The dead-man is what is left."""
+    on = target("plain")
+    places = ["guest.steady#1:after", "guardian.arm#1:after", "guest.freeze#1:before", "guest.freeze#1:after",
+              "hypervisor.cut#1:before", "hypervisor.cut#1:after", "guest.thaw#1:before"]
+    for place in places if not short else ["hypervisor.cut#1:after"]:
+        judge = Judge("kill-both", place.replace(":", " "), "plain")
+        begin = time.monotonic()
+        process = on.halt(snapshot("plain"), place)
+        guardians = on.guardians()
+        judge.demand(guardians, "there was no guardian to kill")
+        for pid in guardians:
+            os.kill(pid, signal.SIGKILL)
+        if process.poll() is None:
+            process.kill()
+        judge.was_killed(on.finish(process, begin))
+        judge.aftermath(judge.ended.killed_at, thawed=12)
+        judge.demand(judge.frozen < 10_000, f"frozen for {judge.frozen} ms, 10 s were promised")
+        table.add(judge.row())
+
+
+def two(table, daemon, short):
+    """One wins, the other is told to come back."""
+    on = target("plain")
+    for place in ["hypervisor.observe#1:before", "guest.freeze#1:before", "hypervisor.cut#1:after"]:
+        judge = Judge("two", f"second comes {place.replace(':', ' ')}", "plain")
+        begin = time.monotonic()
+        process = on.halt(snapshot("plain"), place)
+        fired = os.path.exists(on.mark_file)
+        other = on.spawn(["snapshot", on.name, "--name", "other", "--no-hooks", "-q"])
+        late = on.finish(other, begin)
+        judge.demand(late.status == 75, f"the second exits {late.status}: {late.last_line}")
+        resume(process)
+        judge.has_ended(on.finish(process, begin))
+        judge.fired = fired
+        judge.demand(judge.ended.status in (0, 11), f"the first exits {judge.ended.status}: {judge.ended.last_line}")
+        judge.aftermath()
+        table.add(judge.row())
+    for turn in range(1 if short else 3):
+        judge = Judge("two", f"both at once, {turn + 1}", "plain")
+        judge.fired = True
+        begin = time.monotonic()
+        pair = [on.spawn([*snapshot("plain")[:3], name, "--no-hooks", "-q"]) for name in ("faults", "other")]
+        ended = [on.finish(process, begin) for process in pair]
+        judge.ended = ended[0]
+        judge.demand(sorted(one.status for one in ended) == [0, 75],
+                     f"they exit {[one.status for one in ended]}: {[one.last_line for one in ended]}")
+        judge.aftermath()
+        table.add(judge.row())

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which suites there are, in order."""
+
+import agents
+import calls
+import daemons
+import kills
+from judge import proved
+from world import say
+
+SUITES = {"bare-kill": kills.bare, "bare-call": calls.bare, "bare-file": calls.files, "kill": kills.one,
+          "kill-both": kills.with_guardian, "two": kills.two, "agent": agents.faulty, "liar": agents.lying,
+          "call": calls.guest, "daemon": daemons.ours, "virsh": daemons.baseline, "kill4": kills.four}
+SHORT = ["bare-kill", "bare-call", "bare-file", "kill", "kill-both", "two"]
+
+
+def run(table, daemon, wanted, short):
+    seen = False
+    for name in wanted or (SHORT if short else SUITES):
+        say(f"suite {name}")
+        if not name.startswith("bare") and not seen:
+            table.add(proved("base" if name == "kill4" else "plain"))
+            seen = True
+        SUITES[name](table, daemon, short)
