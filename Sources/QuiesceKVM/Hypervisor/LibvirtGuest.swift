@@ -3,20 +3,23 @@
 import GuestAgent
 import Libvirt
 import Quiesce
+import Synchronization
 
-/// One domain on one connection, with the lane that its blocking calls take.
+/// One domain on one connection, with the lane that its blocking calls take. A call that loses its connection fails, and the
+/// next one opens another, since a daemon that is started again knows its guests.
 struct LibvirtGuest: Sendable {
-    let connection: Connection
-    let domain: Domain
     let uri: String
     private let lane: BlockingLane
+    private let line: Line
 
     init(_ connection: Connection, _ domain: Domain, uri: String, on lane: BlockingLane) {
-        self.connection = connection
-        self.domain = domain
+        line = Line(connection, domain)
         self.uri = uri
         self.lane = lane
     }
+
+    var connection: Connection { line.connection }
+    var domain: Domain { line.domain }
 
     /// - Parameter reference: a name, id or UUID, as virsh takes it.
     static func open(_ uri: String, _ reference: String, lane label: String) async throws(Failure) -> LibvirtGuest {
@@ -26,15 +29,20 @@ struct LibvirtGuest: Sendable {
                 #if FAILPOINTS
                 if Failpoint.pass("libvirt.open", .before) { throw .injected("failpoint before libvirt.open") }
                 #endif
-                let connection = try Connection(uri: uri)
-                try connection.setKeepAlive(interval: 5, count: 5)
-                return .success((connection, try connection.domain(reference)))
+                return .success(try connect(uri, reference))
             } catch {
                 return .failure(Failure(error, doing: "open \(uri)"))
             }
         }
         let (connection, domain) = try opened.get()
         return LibvirtGuest(connection, domain, uri: uri, on: lane)
+    }
+
+    /// Blocks.
+    fileprivate static func connect(_ uri: String, _ reference: String) throws(LibvirtError) -> (Connection, Domain) {
+        let connection = try Connection(uri: uri)
+        try connection.setKeepAlive(interval: 5, count: 5)
+        return (connection, try connection.domain(reference))
     }
 
     /// A connection, and so a socket and a daemon worker, of its own.
@@ -56,15 +64,35 @@ struct LibvirtGuest: Sendable {
     func call<Value: Sendable>(
         _ body: @escaping @Sendable (Domain) throws(LibvirtError) -> Value
     ) async throws(LibvirtError) -> Value {
-        try await lane.run { [domain] () throws(LibvirtError) in
+        try await lane.run { [line, uri] () throws(LibvirtError) in
+            let domain = try line.whole(uri)
             #if FAILPOINTS
-            try Failpoint.around(call: "libvirt.call", LibvirtError.injected) { () throws(LibvirtError) in
+            return try Failpoint.around(call: "libvirt.call", LibvirtError.injected) { () throws(LibvirtError) in
                 try body(domain)
             }
             #else
-            try body(domain)
+            return try body(domain)
             #endif
         }
+    }
+}
+
+/// A domain and the connection that it is reached by at this moment.
+private final class Line: Sendable {
+    private let end: Mutex<(connection: Connection, domain: Domain)>
+
+    init(_ connection: Connection, _ domain: Domain) { end = Mutex((connection, domain)) }
+
+    var connection: Connection { end.withLock { $0.connection } }
+    var domain: Domain { end.withLock { $0.domain } }
+
+    /// Opened anew if it is down. Blocks then.
+    func whole(_ uri: String) throws(LibvirtError) -> Domain {
+        let (connection, domain) = end.withLock { $0 }
+        guard try !connection.isAlive() else { return domain }
+        let opened = try LibvirtGuest.connect(uri, domain.uuid)
+        end.withLock { $0 = opened }
+        return opened.1
     }
 }
 
