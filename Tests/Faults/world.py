@@ -50,8 +50,9 @@ class Daemon:
         try:
             with open(PID_FILE) as file:
                 pid = int(file.read())
-            with open(f"/proc/{pid}/comm") as file:
-                return pid if file.read().strip() == "libvirtd" else None
+            with open(f"/proc/{pid}/stat") as file:
+                words = file.read().split()
+            return pid if words[1] == "(libvirtd)" and words[2] != "Z" else None
         except (OSError, ValueError):
             return None
 
@@ -60,7 +61,7 @@ class Daemon:
         if pid is None:
             return
         os.kill(pid, number)
-        while os.path.exists(f"/proc/{pid}") and self.pid() == pid:
+        while self.pid() == pid:
             time.sleep(0.01)
 
 

@@ -87,6 +87,18 @@ struct CommitRunTests {
         #expect(report.snapshots == ["nightly"])
     }
 
+    @Test("a commit that stops half-way stays open in the journal; one that moved nothing is closed")
+    func halfWay() async throws {
+        let world = try await world()
+        let closed = world.log.count(.journalClosed)
+        world.log.refuse(.merge, Failure(.internalError, "no"), times: 1)
+        await #expect(throws: Failure.self) { try await commit(world) }
+        #expect(world.log.count(.journalClosed) == closed + 1)
+        world.log.refuse(.removing, Failure(.internalError, "disk full"), times: 1)
+        await #expect(throws: Failure.self) { try await commit(world) }
+        #expect(world.log.count(.journalClosed) == closed + 1)
+    }
+
     @Test("what is not there cannot be committed", arguments: ["other", "nightly2"])
     func unknownName(_ name: String) async throws {
         let world = try await world()

@@ -210,6 +210,14 @@ struct SnapshotRunTests {
         #expect(world.log.details(of: .told).contains { $0.contains("disk full") })
     }
 
+    @Test("a snapshot without its manifest keeps the journal's entry open, for recover")
+    func leavesWork() async throws {
+        let world = try World()
+        world.log.refuse(.catalogue, Failure(.internalError, "disk full"))
+        #expect(try await world.run().exit == 0)
+        #expect(world.log.count(.journalClosed) == 0)
+    }
+
     @Test("a snapshot that libvirt will not list is kept, with a note", arguments: [Heard.registering, .register])
     func registerFails(_ step: Heard) async throws {
         let world = try World()

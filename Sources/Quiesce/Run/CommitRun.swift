@@ -66,13 +66,22 @@ public struct CommitRun: Sendable {
                 try await catalogue.mark(entry.run, .committed)
             }
         } catch {
-            try? await journal.close(run, .failed, at: time.wall)
+            // Half-way it stays open, for `recover` to go on with.
+            if await hasMovedNothing(plan) { try? await journal.close(run, .failed, at: time.wall) }
             throw error
         }
         try await journal.close(run, .done, at: time.wall)
         return CommitReport(
             domain: guest, snapshots: plan.finished.map(\.name), disks: plan.merges, removed: plan.merged,
             tookMs: begin.duration(to: time.now).inMilliseconds, isDryRun: false)
+    }
+
+    /// False where it cannot be found out.
+    private func hasMovedNothing(_ plan: CommitPlan) async -> Bool {
+        guard let disks = try? await hypervisor.disks() else { return false }
+        return plan.merges.allSatisfy { merge in
+            disks.contains { $0.target == merge.target && $0.activeImage?.path == merge.top && $0.blockJob == nil }
+        }
     }
 }
 

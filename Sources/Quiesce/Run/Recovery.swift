@@ -82,16 +82,17 @@ public struct Recovery: Sendable {
     /// done.
     public func makeWay() async throws(Failure) {
         var unsettled: UnfinishedRun?
+        let kept = Set(try await ports.catalogue.entries(of: guest).map(\.run))
         for run in try await ports.journal.unfinished(of: guest) {
             var account = RecoverReport.Run(run)
             let isSafe = await makeSafe(run, &account)
             for line in account.did { tell(.note("\(run.name): \(line.text)")) }
             if let failure = account.failure { throw failure.asFailure }
             guard isSafe else { continue }
-            if run.touchesDisks {
+            if run.touchesDisks, !(kept.contains(run.run) && run.hasOnlyToBeClosed) {
                 unsettled = unsettled ?? run
             } else {
-                await close(run, .undone, &account)
+                await close(run, run.touchesDisks ? .done : .undone, &account)
             }
         }
         guard let unsettled else { return }

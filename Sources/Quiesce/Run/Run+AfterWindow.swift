@@ -141,6 +141,7 @@ extension SnapshotRun {
             // What a hook that is stuck needs for its release stays.
             if isArmed || !record.hooks.isEmpty, record.hooks.stuck.isEmpty { try await ports.guest.tidy(run) }
         } catch {
+            record.leavesWork = true
             tell(.note("what is left in \(plan.guest.name) ends by itself: \(error.cause)"))
         }
         if let word = await ports.guardian.lastWord() { tell(.note("guardian: \(word)")) }
@@ -246,6 +247,7 @@ extension SnapshotRun {
         do throws(Failure) {
             try await ports.catalogue.add(report, definition: record.definition, artifacts: record.artifacts)
         } catch {
+            record.leavesWork = true
             tell(.note("the snapshot is there, its manifest is not: \(error.message)"))
         }
     }

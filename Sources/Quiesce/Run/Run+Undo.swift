@@ -18,7 +18,7 @@ extension SnapshotRun {
         return await finish(&record, discardUnused(&record))
     }
 
-    private func undoCut(_ record: inout RunRecord, _ failure: Failure) async -> JournalEnding {
+    private func undoCut(_ record: inout RunRecord, _ failure: Failure) async -> JournalEnding? {
         tell(.began(.undo))
         let start = ports.time.now
         do throws(Failure) {
@@ -45,7 +45,7 @@ extension SnapshotRun {
         } catch {
             record.add(.undo, .failed, from: start, to: ports.time.now, error.message)
             record.end(because: "\(failure.message); merged back, but not all was removed: \(error.message)")
-            return .failed
+            return nil
         }
     }
 
@@ -86,7 +86,7 @@ extension SnapshotRun {
     }
 
     /// An overlay goes only after QEMU has been asked and uses none of them.
-    private func discardUnused(_ record: inout RunRecord) async -> JournalEnding {
+    private func discardUnused(_ record: inout RunRecord) async -> JournalEnding? {
         let overlays = plan.staged.map(\.overlay)
         do throws(Failure) {
             let disks = try await ports.hypervisor.disks()
@@ -101,7 +101,7 @@ extension SnapshotRun {
             return .undone
         } catch {
             record.verdict.reasons.append("the staged overlays stay, since QEMU could not be asked: \(error.message)")
-            return .failed
+            return nil
         }
     }
 
@@ -109,7 +109,9 @@ extension SnapshotRun {
         // Where the disks stand is not certain in quarantine, and started from the wrong ones it would write to them.
         if record.status != .quarantined { await startAgain(&record) }
         do throws(Failure) {
-            if record.isOpen, let ending { try await ports.journal.close(run, ending, at: ports.time.wall) }
+            if record.isOpen, !record.leavesWork, let ending {
+                try await ports.journal.close(run, ending, at: ports.time.wall)
+            }
         } catch {
             tell(.note("journal: \(error.message)"))
         }

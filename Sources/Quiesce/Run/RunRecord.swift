@@ -42,6 +42,8 @@ struct RunRecord {
     var nvram: (report: MemberReport.Variables, bytes: [UInt8])?
     /// The journal has an entry to close.
     var isOpen = false
+    /// Something is left that a later command clears away: the entry stays open, so that it knows.
+    var leavesWork = false
     /// libvirt's snapshot of that name is ours.
     var isRegistered = false
 

@@ -26,6 +26,9 @@ extension UnfinishedRun {
     /// More than a thaw, a release and a disarming is to be done.
     public var touchesDisks: Bool { !overlays.isEmpty || !merges.isEmpty || !going.isEmpty || owesStart }
 
+    /// Where its snapshot is in the catalogue: only its own leavings in the guest were to be cleared away.
+    var hasOnlyToBeClosed: Bool { merges.isEmpty && going.isEmpty && !owesStart }
+
     /// It ran before, and is to run again.
     var owesStart: Bool {
         steps.reduce(false) { owes, step in
