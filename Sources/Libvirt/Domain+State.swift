@@ -28,9 +28,11 @@ extension Domain {
         return (State(rawValue: state) ?? .noState, Int(reason))
     }
 
-    /// Starts it (`virDomainCreateWithFlags`), with its processors stopped if `paused`.
-    public func create(paused: Bool = false) throws(LibvirtError) {
-        let flags = paused ? VIR_DOMAIN_START_PAUSED.rawValue : 0
+    /// Starts it (`virDomainCreateWithFlags`), with its processors stopped if `paused`, with UEFI variables as the
+    /// firmware's maker ships them if `resetNVRAM`.
+    public func create(paused: Bool = false, resetNVRAM: Bool = false) throws(LibvirtError) {
+        let flags =
+            (paused ? VIR_DOMAIN_START_PAUSED.rawValue : 0) | (resetNVRAM ? VIR_DOMAIN_START_RESET_NVRAM.rawValue : 0)
         try checked("virDomainCreateWithFlags") { virDomainCreateWithFlags(handle, flags) }
     }
 

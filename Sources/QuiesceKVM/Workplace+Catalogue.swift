@@ -47,42 +47,28 @@ extension Workplace {
 
     /// One guest's snapshots, or with nil those of every guest in the catalogue.
     public func list(_ reference: String?) async throws(Failure) -> ListReport {
-        guard let reference else {
-            var rows: [ListReport.Row] = []
-            var known: [String: OpenGuest?] = [:]
-            for entry in try await ledger.entries(of: nil)
-            where entry.fate == .kept && entry.guest.uri == uri.description {
-                if known[entry.guest.uuid] == nil {
-                    // A guest that is gone has left its snapshots behind: they are still listed.
-                    known[entry.guest.uuid] = .some(try? await guest(entry.guest.uuid))
-                }
-                rows.append(try await row(entry, known[entry.guest.uuid] ?? nil))
+        if let reference { return try await list(guest(reference)) }
+        var report = ListReport(snapshots: [])
+        let entries = try await ledger.entries(of: nil).filter { entry in
+            (entry.fate == .kept || entry.fate == .abandoned) && entry.guest.uri == uri.description
+        }
+        for uuid in entries.map(\.guest.uuid).uniqued() {
+            guard let open = try? await guest(uuid) else {
+                // A guest that is gone has left its snapshots behind: they are still listed.
+                report.snapshots += entries.filter { $0.guest.uuid == uuid }.map { ListReport.Row($0, disks: 0) }
+                continue
             }
-            return ListReport(snapshots: rows)
+            let one = try await list(open)
+            report.snapshots += one.snapshots
+            report.abandoned += one.abandoned
+            report.tips += one.tips
         }
-        let open = try await guest(reference)
-        var rows: [ListReport.Row] = []
-        for entry in try await ledger.entries(of: open.identity) where entry.fate == .kept {
-            rows.append(try await row(entry, open))
-        }
-        let ours = Set(rows.map(\.name))
-        for foreign in try await open.libvirtSnapshots() where !ours.contains(foreign) {
-            rows.append(ListReport.Row(foreign: foreign, of: open.identity))
-        }
-        return ListReport(snapshots: rows)
+        return report
     }
 
-    private func row(_ entry: CatalogueEntry, _ guest: OpenGuest?) async throws(Failure) -> ListReport.Row {
-        let member = try await ledger.manifest(of: entry.run).members.first { $0.domain.uuid == entry.guest.uuid }
-        let disks = member?.snapshot?.disks ?? []
-        let overlays = Dictionary(disks.map { ($0.target, $0.overlay) }, uniquingKeysWith: { first, _ in first })
-        var row = ListReport.Row(entry, disks: disks.count)
-        guard let guest else { return row }
-        row.standing = ListReport.Standing(overlays, in: try await guest.hypervisor.disks())
-        row.inLibvirt = try await guest.libvirtSnapshots().contains(entry.name)
-        let sizes = guest.allocated(Array(overlays.values))
-        row.growthBytes = sizes.isEmpty ? nil : sizes.values.reduce(0, +)
-        return row
+    private func list(_ open: OpenGuest) async throws(Failure) -> ListReport {
+        let lineage = try await open.lineage(in: self)
+        return ListReport(lineage, allocated: open.allocated(Array(lineage.everyImage)))
     }
 
     public func status(of guest: OpenGuest) async throws(Failure) -> StatusReport {
@@ -94,13 +80,15 @@ extension Workplace {
     }
 }
 
-extension OpenGuest {
-    func libvirtSnapshots() async throws(Failure) -> [String] {
-        try await guest.run("list the snapshots of \(identity.name)") { domain throws(LibvirtError) in
-            try domain.snapshots().map(\.name)
-        }
+extension [String] {
+    /// Each once, in its first place.
+    fileprivate func uniqued() -> [String] {
+        var seen: Set<String> = []
+        return filter { seen.insert($0).inserted }
     }
+}
 
+extension OpenGuest {
     /// Who holds the guest's lock, or says in its metadata that it is theirs.
     func holder() async throws(Failure) -> String? {
         if let holder = try GuestLock.holder(of: identity, in: lockFolder) { return holder }

@@ -12,7 +12,7 @@ public struct Workplace: Sendable {
     public let time = SystemTime()
     let state: StateFolder
     let ledger: Ledger
-    private let settings: Settings
+    let settings: Settings
 
     public init(_ uri: HypervisorURI, stateFolder: String?, configuration: String?) throws(Failure) {
         self.uri = uri

@@ -37,6 +37,7 @@ final class EventStream: Sendable {
         switch event {
         case .began(let phase): (line.event, line.phase) = ("phase", phase)
         case .note(let text): (line.event, line.text) = ("note", text)
+        case .doing(let text): (line.event, line.text) = ("doing", text)
         case .merging(let progress):
             (line.event, line.target) = ("merging", progress.target)
             (line.done, line.total) = (progress.done, progress.total)

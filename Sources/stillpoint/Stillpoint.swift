@@ -23,7 +23,8 @@ struct Stillpoint: AsyncParsableCommand {
         subcommands: [
             Doctor.self, Disks.self, Plan.self, Snapshot.self, Drill.self, List.self, Show.self, Current.self,
             Verify.self,
-            Commit.self, Jobs.self, Freeze.self, Thaw.self, Status.self, Recover.self, Hooks.self, Config.self,
+            Commit.self, Revert.self, Delete.self, Prune.self, Jobs.self, Freeze.self, Thaw.self, Status.self,
+            Recover.self, Hooks.self, Config.self,
         ])
 
     @OptionGroup var general: GeneralOptions
@@ -35,7 +36,11 @@ struct Stillpoint: AsyncParsableCommand {
         footprint_reduce()
         let done = DispatchSemaphore(value: 0)
         Task.detached {
-            await obey(Array(CommandLine.arguments.dropFirst()))
+            // An option whose value may be left out is two for the parser.
+            await obey(
+                CommandLine.arguments.dropFirst().map {
+                    $0.replacing("--shutdown=", with: "--shutdown-within=", maxReplacements: 1)
+                })
             done.signal()
         }
         done.wait()

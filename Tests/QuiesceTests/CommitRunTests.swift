@@ -13,11 +13,17 @@ struct CommitRunTests {
         return world
     }
 
-    private func commit(_ world: World, _ request: CommitRun.Request = .init()) async throws -> CommitReport {
-        let run = CommitRun(
-            world.facts.guest, hypervisor: world.hypervisor, images: ScriptedImages(log: world.log, host: world.host),
-            journal: world.journal, catalogue: world.journal, time: world.time
-        ) { _ in }
+    private func commit(
+        _ world: World, _ request: CommitRun.Request = .init(), free: Int64 = 1 << 40
+    ) async throws -> CommitReport {
+        let life = ScriptedLife(world.facts, log: world.log, host: world.host)
+        life.know(
+            world.host.registered.map { name in
+                RegisteredSnapshot(name: name, createdAt: world.journal.manifests.first?.cut?.at.seconds ?? 0)
+            })
+        var ports = world.life(life)
+        ports.layers = ScriptedLayers(log: world.log, host: world.host, free: free)
+        let run = CommitRun(world.facts.guest, through: ports) { _ in }
         return try await run.execute(try await run.plan(request), request)
     }
 
@@ -38,7 +44,8 @@ struct CommitRunTests {
         let report = try await commit(world)
         #expect(
             Array(world.log.heard.dropFirst(before)) == [
-                .observe, .journalOpened, .merging, .merge, .removing, .remove, .unregister, .mark, .journalClosed,
+                .observe, .journalOpened, .merging, .merge, .disks, .definition, .defined, .disks, .removing, .remove,
+                .forgotten, .mark, .journalClosed,
             ])
         #expect(report.snapshots == ["nightly"])
         #expect(report.removed == [Sample.rootOverlay, Sample.dataOverlay])
@@ -49,16 +56,20 @@ struct CommitRunTests {
     @Test("--all on overlays whose bases are all used by others is refused, not done without a word")
     func allShared() throws {
         var facts = try Sample.facts()
+        var strangers: [String: Set<String>] = [:]
         for index in facts.disks.indices {
             let base = facts.disks[index].liveChain[0]
             facts.disks[index].liveChain.insert(ImageLayer(path: base.path + ".over", format: "qcow2"), at: 0)
             facts.disks[index].savedImage = base.path + ".over"
             facts.disks[index].qemuChain = facts.disks[index].liveChain
-            facts.sharedImages[base.path] = ["db02"]
+            strangers[base.path] = ["db02"]
         }
         var request = CommitRun.Request()
         request.all = true
-        let failure = #expect(throws: Failure.self) { try CommitPlan(facts, [], request) }
+        let lineage = Lineage(
+            of: facts.guest, active: facts.disks.reduce(into: [:]) { $0[$1.target] = $1.liveChain },
+            strangers: strangers)
+        let failure = #expect(throws: Failure.self) { try CommitPlan(request, facts, lineage, at: Sample.start) }
         #expect(failure?.status == .refused)
     }
 
@@ -70,7 +81,7 @@ struct CommitRunTests {
         let report = try await commit(world, request)
         #expect(report.removed == [Sample.dataOverlay])
         #expect(report.snapshots.isEmpty)
-        #expect(world.log.count(.mark) == 0 && world.log.count(.unregister) == 0)
+        #expect(world.log.count(.mark) == 0 && world.log.count(.forgotten) == 0)
         #expect(world.host.registered == ["nightly"])
     }
 
@@ -126,17 +137,43 @@ struct CommitRunTests {
         #expect(world.log.count(.merge) == 0)
     }
 
-    @Test("a snapshot that a newer layer stands on is refused")
-    func notNewest() async throws {
+    @Test("a snapshot that a newer layer stands on goes from the middle, and the guest stays on the newer one")
+    func middle() async throws {
         let world = change(try await world()) { disks in
             let newer = ImageLayer(path: "/srv/kvm/db01-root.newer", format: "qcow2")
             disks[0].liveChain.insert(newer, at: 0)
             disks[0].qemuChain?.insert(newer, at: 0)
             disks[0].savedImage = newer.path
         }
-        let failure = try await #require(throws: Failure.self) { try await commit(world) }
-        #expect(failure.status == .refused)
+        let report = try await commit(world)
+        #expect(report.disks.map(\.isHead) == [false, true])
+        #expect(report.snapshots == ["nightly"])
+    }
+
+    @Test("without room below nothing is begun")
+    func noRoom() async throws {
+        let world = try await world()
+        let failure = try await #require(throws: Failure.self) { try await commit(world, free: 1 << 20) }
+        #expect(failure.status == .refused && failure.message.contains("too little space"))
+        #expect(world.log.count(.journalOpened) == 1 && world.log.count(.merge) == 0)
+    }
+
+    @Test("prune keeps the newest and what is held, by name, and says so")
+    func prune() async throws {
+        let world = try await world()
+        var request = CommitRun.Request(.prune)
+        request.rule = .keep(1)
+        #expect(try await commit(world, request).snapshots.isEmpty)
+        request.rule = .keep(0)
+        let run = try #require(world.journal.manifests.first.flatMap { RunID($0.run) })
+        request.held = [run: "it is exported"]
+        #expect(try await commit(world, request).kept == [.init(name: "nightly", reason: "it is exported")])
+        request.held = [:]
+        request.rule = .olderThan(.seconds(3600))
+        #expect(try await commit(world, request).snapshots.isEmpty)
         #expect(world.log.count(.merge) == 0)
+        request.rule = .keep(0)
+        #expect(try await commit(world, request).snapshots == ["nightly"])
     }
 
     @Test("a merge that fails touches no file and ends as failed")

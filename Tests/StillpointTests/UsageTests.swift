@@ -20,6 +20,11 @@ struct UsageTests {
         ["snapshot", "db01", "--name", ""], ["snapshot", "db01", "--output", "yaml"],
         ["snapshot", "db01", "--description", "colour \u{1B}[31m"], ["plan", "db01", "--max-freeze", "31s"],
         ["doctor", "db01", "--require", "none"], ["commit", "db01", "nightly", "--all"],
+        ["revert", "db01"], ["revert", "db01", "s", "--running", "--paused"], ["revert"],
+        ["revert", "db01", "s", "--shutdown", "--destroy"], ["revert", "db01", "s", "--shutdown=soon"],
+        ["delete", "db01"], ["delete"], ["prune"], ["prune", "db01", "--keep", "-1"], ["prune", "db01", "--keep", "x"],
+        ["prune", "db01", "--keep", "1", "--older-than", "7d"], ["prune", "db01", "--older-than", "7"],
+        ["list", "db01", "--names", "--tree"],
         ["commit", "db01", "--bandwidth", "50X"], ["commit", "db01", "--bandwidth", "99999999999999999999G"],
         ["freeze", "db01", "--lease", "11m"], ["verify", "db01", "--level", "hope"],
         ["-c", "qemu+tcp://host/system", "list", "db01"], ["-c", "xen:///", "list", "db01"],
@@ -64,7 +69,7 @@ struct UsageTests {
 
     @Test(
         "what touches images on another host names the ssh line to run",
-        arguments: ["snapshot", "commit", "freeze", "recover"])
+        arguments: ["snapshot", "commit", "freeze", "recover", "prune"])
     func remote(_ command: String) throws {
         let result = try Command()("-c", "qemu+ssh://root@vmhost:2222/system", command, "db01")
         #expect(result.status == 64)
@@ -76,10 +81,8 @@ struct UsageTests {
 @Suite("The command line", .timeLimit(.minutes(2)))
 struct CommandLineTests {
     private static let words =
-        "doctor disks plan snapshot drill list show current verify commit jobs freeze thaw status recover".split(
-            separator: " "
-        )
-        .map(String.init)
+        "doctor disks plan snapshot drill list show current verify commit revert delete prune jobs freeze thaw status recover"
+        .split(separator: " ").map(String.init)
 
     /// Commands of commands.
     private static let groups = ["hooks", "config"]
@@ -149,11 +152,13 @@ struct CommandLineTests {
 
     @Test("a hypervisor that does not answer ends with 69, and with --json as one object", arguments: words)
     func unreachable(_ word: String) throws {
-        let result = try Command()(word, "db01")
+        // What these want besides the domain.
+        let more = ["revert": ["s"], "delete": ["s"], "prune": ["--abandoned"]][word] ?? []
+        let result = try Command().run([word, "db01"] + more)
         #expect(result.status == 69, "\(result.errors)")
         #expect(result.output.isEmpty)
         #expect(result.cause.hasPrefix("stillpoint: cannot open qemu+unix:///system"))
-        let json = try Command()(word, "db01", "--json")
+        let json = try Command().run([word, "db01", "--json"] + more)
         #expect(json.status == 69)
         let error = try #require(try json.object()["error"] as? [String: Any])
         #expect(error["code"] as? Int == 69)

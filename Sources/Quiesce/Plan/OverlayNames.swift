@@ -21,6 +21,16 @@ struct OverlayNames {
         }
     }
 
+    /// For images a guest goes back to: named after them, in the folders where its overlays lie.
+    init(onto frozen: [DiskTarget: [ImageLayer]], beside overlays: [DiskTarget: String], suffix: String) {
+        for (target, chain) in frozen.sorted(by: { $0.key < $1.key }) {
+            guard let base = chain.first?.path, let overlay = overlays[target] else { continue }
+            let image = Self.folder(of: overlay) + "/" + (base.split(separator: "/").last.map(String.init) ?? base)
+            let path = Self.sibling(of: image, suffix: suffix)
+            paths[target] = paths.values.contains(path) ? Self.sibling(of: image, suffix: "\(target).\(suffix)") : path
+        }
+    }
+
     func path(for target: DiskTarget) -> String? { paths[target] }
 
     var folders: Set<String> { Set(paths.values.map(Self.folder)) }

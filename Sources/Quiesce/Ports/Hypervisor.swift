@@ -60,7 +60,8 @@ public protocol Hypervisor: Sendable {
 
     func unregister(_ name: SnapshotName) async throws(Failure)
 
-    /// Merges the newest layer of each disk into the one below and switches back to it, all disks in parallel.
+    /// Merges layers into the one below, all disks in parallel, one merge a disk; a guest that writes to the top switches
+    /// to the base.
     func merge(_ disks: [Merge], options: MergeOptions, progress: @escaping @Sendable (MergeProgress) -> Void)
         async throws(Failure)
 }
@@ -113,15 +114,18 @@ public struct Registration: Sendable {
 
 public struct Merge: Codable, Sendable, Hashable {
     public var target: DiskTarget
-    /// The layer the guest writes to now.
+    /// The newest layer that goes.
     public var top: String
     /// The layer that stays.
     public var base: String
+    /// The guest writes to the top.
+    public var isHead: Bool
 
-    public init(target: DiskTarget, top: String, base: String) {
+    public init(target: DiskTarget, top: String, base: String, isHead: Bool = true) {
         self.target = target
         self.top = top
         self.base = base
+        self.isHead = isHead
     }
 }
 

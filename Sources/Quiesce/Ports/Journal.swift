@@ -35,6 +35,9 @@ public enum JournalStep: Codable, Sendable, Hashable {
     /// The guest ran and is shut down for its cut; it is to run again, whatever becomes of us.
     case shuttingDown
     case startedAgain
+    /// The guest is stopped and its saved definition changed to these images, in one step of libvirt's: whichever it
+    /// names, it starts. The definition from before is in the run's folder.
+    case reverting(to: String, images: [String], wasActive: Bool)
 }
 
 public enum JournalEnding: String, Codable, Sendable { case done, undone, failed }
@@ -108,7 +111,7 @@ public protocol Catalogue: Sendable {
 
 public struct CatalogueEntry: Sendable, Hashable {
     /// Kept while its layers are; the others are history.
-    public enum Fate: String, Codable, Sendable { case kept, committed, undone, abandoned }
+    public enum Fate: String, Codable, Sendable { case kept, committed, undone, abandoned, removed }
 
     public var run: RunID
     public var guest: GuestIdentity

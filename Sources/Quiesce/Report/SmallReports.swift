@@ -27,21 +27,31 @@ extension StatusReport.Job {
 extension CommitReport {
     public func text(_ ink: Ink = .plain) -> String {
         var page = Page(label: 12)
-        let what = snapshots.isEmpty ? "overlays" : snapshots.joined(separator: " ")
+        let all = snapshots + abandoned
+        let what = all.isEmpty ? (disks.isEmpty ? "what reverts left" : "overlays") : all.joined(separator: " ")
+        let verb = disks.isEmpty ? "removed" : "merged"
         let time = Duration.milliseconds(tookMs).forPeople
-        page.line(ink.bold("\(domain.name)   \(what) \(isDryRun ? "would be merged" : "merged in \(time)")"))
+        guard !all.isEmpty || !removed.isEmpty else {
+            page.line(ink.bold("\(domain.name)   nothing \(isDryRun ? "would go" : "was to go")"))
+            page.rows("kept", kept.map { "\($0.name): \($0.reason)" })
+            return page.text
+        }
+        page.line(ink.bold("\(domain.name)   \(what) \(isDryRun ? "would be \(verb)" : "\(verb) in \(time)")"))
         page.gap()
         page.rows("disks", disks.map { "\($0.target.description.padded(to: 6)) \($0.top)  →  \($0.base)" })
         page.rows(isDryRun ? "would go" : "removed", removed)
+        page.rows("kept", kept.map { "\($0.name): \($0.reason)" })
         return page.text
     }
 }
 
 extension CommitPlan {
-    /// What `--dry-run` prints.
-    public func report(for guest: GuestIdentity) -> CommitReport {
+    /// - Parameter time: nil for `--dry-run`.
+    public func report(_ command: CommitRun.Request.Command, took time: Duration? = nil) -> CommitReport {
         CommitReport(
-            domain: guest, snapshots: finished.map(\.name), disks: merges, removed: merged, tookMs: 0, isDryRun: true)
+            schema: "stillpoint.\(command.rawValue)/v1", domain: guest, snapshots: finished.map(\.name),
+            abandoned: lost.map(\.name), kept: kept,
+            disks: steps.map(\.merge), removed: removed, tookMs: time?.inMilliseconds ?? 0, isDryRun: time == nil)
     }
 }
 

@@ -11,7 +11,9 @@ extension Recovery {
             if let quarrel = facts.disks.compactMap(\.disagreement).first {
                 throw Failure(.quarantined, quarrel, hint: facts.graphFindings.refusal?.failure?.hint)
             }
-            if !run.merges.isEmpty || !run.going.isEmpty {
+            if run.isRevert {
+                try await settleRevert(run, facts, &account)
+            } else if !run.merges.isEmpty || !run.going.isEmpty {
                 ending = try await finishMerge(run, facts, &account)
             } else if !run.overlays.isEmpty {
                 ending = try await settleOverlays(run, facts, &account)
@@ -125,6 +127,18 @@ extension Recovery {
             chain: chain, filesystem: filesystem, application: Check(.notChecked, "not asked for"))
     }
 
+    /// The saved definition names either the images from before or the new overlays, and with both the guest starts.
+    private func settleRevert(
+        _ run: UnfinishedRun, _ facts: GuestFacts, _ account: inout RecoverReport.Run
+    ) async throws(Failure) {
+        let idle = run.overlays.filter { !facts.usedImages.contains($0) && facts.sharedImages[$0] == nil }
+        if idle.count == run.overlays.count, !idle.isEmpty {
+            try await act(.discard, idle.joined(separator: " "), &account) { () async throws(Failure) in
+                await ports.images.discard(idle)
+            }
+        }
+    }
+
     // MARK: a merge that was not finished
 
     /// Resumed where the guest runs. Switched off in the middle of it, it keeps its overlays, which are whole.
@@ -133,6 +147,12 @@ extension Recovery {
     ) async throws(Failure) -> JournalEnding {
         let active = Dictionary(
             facts.disks.map { ($0.target, $0.activeImage?.path) }, uniquingKeysWith: { first, _ in first })
+        if run.going.isEmpty, let middle = run.merges.first(where: { !$0.isHead }) {
+            account.note(
+                .merge,
+                "\(middle.top) is whole still: the delete, commit or prune that was to merge it ends it when made again")
+            return .failed
+        }
         let open = run.going.isEmpty ? run.merges.filter { active[$0.target] == $0.top } : []
         let lost = run.merges.first { merge in
             let image = active[merge.target] ?? nil

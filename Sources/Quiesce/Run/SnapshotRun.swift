@@ -97,6 +97,8 @@ public struct RunPorts: Sendable {
 public enum RunEvent: Sendable, Hashable {
     case began(Phase)
     case note(String)
+    /// What goes on now, in words.
+    case doing(String)
     case merging(MergeProgress)
     case saving(MemoryProgress)
 }

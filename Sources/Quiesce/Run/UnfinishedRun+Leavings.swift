@@ -33,12 +33,14 @@ extension UnfinishedRun {
     var owesStart: Bool {
         steps.reduce(false) { owes, step in
             switch step {
-            case .shuttingDown: true
+            case .shuttingDown, .reverting(_, _, wasActive: true): true
             case .startedAgain: false
             default: owes
             }
         }
     }
+
+    var isRevert: Bool { steps.contains { if case .reverting = $0 { true } else { false } } }
 
     var overlays: [String] {
         steps.reduce(into: []) { known, step in if case .staging(let overlays, _) = step { known = overlays } }

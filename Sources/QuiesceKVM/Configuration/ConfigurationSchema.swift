@@ -33,6 +33,14 @@ public struct ConfigurationSchema: Sendable {
                 "chain": Self.keys(
                     "How deep a backing chain may get.",
                     ["warn": Self.depth("Noted from here on."), "refuse": Self.depth("Refused from here on.")]),
+                "prune": Self.keys(
+                    "What prune takes away when nobody says; one of the two.",
+                    [
+                        "keep": [
+                            "description": "All snapshots of ours but the newest so many.", "type": "integer",
+                            "minimum": 0,
+                        ], "olderThan": Self.time("Those older than this."),
+                    ]),
             ], "additionalProperties": false,
             "$defs": [
                 "level": [

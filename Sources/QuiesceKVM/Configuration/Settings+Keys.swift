@@ -28,7 +28,9 @@ extension Settings {
                 }
             case "chain":
                 try add(chain: value)
-            default: return ["chain", "defaults", "guests"]
+            case "prune":
+                try add(prune: value)
+            default: return ["chain", "defaults", "guests", "prune"]
             }
             return nil
         }
@@ -55,6 +57,19 @@ extension Settings {
             return nil
         }
         guests[name] = guest
+    }
+
+    private mutating func add(prune node: YAMLNode) throws(Failure) {
+        prune = nil
+        try node.members { (key, value) throws(Failure) in
+            guard prune == nil else { throw value.failure("prune: keep and olderThan do not go together") }
+            switch key {
+            case "keep": prune = .keep(try value.count())
+            case "olderThan": prune = .olderThan(try value.age())
+            default: return ["keep", "olderThan"]
+            }
+            return nil
+        }
     }
 
     private mutating func add(chain node: YAMLNode) throws(Failure) {
@@ -140,6 +155,20 @@ extension YAMLNode {
             throw failure("a value of at most 4096 bytes without control characters is wanted here")
         }
         return text
+    }
+
+    fileprivate func count() throws(Failure) -> Int {
+        guard let count = Int(try text()), (0...1_000_000).contains(count) else {
+            throw failure("a number of snapshots is wanted here, from 0 on")
+        }
+        return count
+    }
+
+    fileprivate func age() throws(Failure) -> Duration {
+        guard let age = Duration(parsing: try text()), age > .zero else {
+            throw failure("an age such as 12h or 30d is wanted here")
+        }
+        return age
     }
 
     /// libvirt takes a chain of 200 images at most.

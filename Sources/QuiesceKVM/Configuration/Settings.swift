@@ -23,6 +23,8 @@ public struct Settings: Sendable, Hashable {
     var defaults = Guest()
     var guests: [String: Guest] = [:]
     public internal(set) var chain = ChainLimits()
+    /// What `prune` takes away when nobody says.
+    public internal(set) var prune: PruneRule?
 
     init() {}
 

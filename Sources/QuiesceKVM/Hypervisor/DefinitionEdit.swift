@@ -38,7 +38,7 @@ extension XMLElement {
         let isDevice = image.path.hasPrefix("/dev/")
         set("type", isDevice ? "block" : "file")
         let source = child("source") ?? addedChild("source")
-        for name in ["file", "dev", "pool", "volume", "mode", "index", "startupPolicy"] {
+        for name in ["file", "dev", "pool", "volume", "mode", "index"] {
             source.removeAttribute(forName: name)
         }
         source.set(isDevice ? "dev" : "file", image.path)

@@ -27,8 +27,8 @@ struct DomainDefinition {
     var hasTPM = false
 
     /// - Parameter volumes: the paths of pools' volumes; a disk on another volume has no chain.
-    init(xml: String, volumes: [PoolVolume: String] = [:]) throws(Failure) {
-        let domain = try Self.root(of: xml)
+    init(xml: String, named name: String = "domain", volumes: [PoolVolume: String] = [:]) throws(Failure) {
+        let domain = try Self.root(of: xml, name)
         let devices = domain.child("devices")
         let controllers = Self.controllers(devices)
         disks = devices?.children("disk").compactMap { Self.disk($0, controllers, volumes) } ?? []
@@ -167,6 +167,16 @@ struct DomainDefinition {
 
     /// Every image path that the definition names, whatever it is used for.
     var imagePaths: Set<String> { Set(disks.flatMap { $0.facts.liveChain.map(\.path) }) }
+
+    /// With what those images lie on by their own headers: a definition of a domain that is off names the newest alone.
+    var allImagePaths: Set<String> {
+        imagePaths.union(
+            disks.flatMap { disk -> [String] in
+                guard let last = disk.facts.liveChain.last else { return [] }
+                let image = FrozenImage(target: "", path: last.path, format: last.format)
+                return (try? ImageChain(of: image))?.layers.map(\.path) ?? []
+            })
+    }
 }
 
 /// A disk given as `<source pool=… volume=…>`.

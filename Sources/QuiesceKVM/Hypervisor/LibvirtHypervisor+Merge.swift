@@ -3,7 +3,8 @@
 import Libvirt
 import Quiesce
 
-/// Active block commit of all disks at once; each pivots on its own READY event.
+/// Block commit of all disks at once: one that the guest writes to pivots on its own READY event, one from the middle of a
+/// chain ends by itself.
 extension LibvirtHypervisor {
     func merge(
         _ disks: [Merge], options: MergeOptions, progress: @escaping @Sendable (MergeProgress) -> Void
@@ -23,7 +24,8 @@ extension LibvirtHypervisor {
                 if running == nil {
                     try await guest.run("merge \(disk.top) into \(disk.base)") { domain throws(LibvirtError) in
                         try domain.blockCommit(
-                            target, base: disk.base, bandwidth: UInt(clamping: options.bandwidth), .active)
+                            target, base: disk.base, top: disk.isHead ? nil : disk.top,
+                            bandwidth: UInt(clamping: options.bandwidth), disk.isHead ? .active : [])
                     }
                 }
                 open[target] = disk
@@ -80,11 +82,20 @@ extension LibvirtHypervisor {
                 try domain.blockJob(target)
             }
             guard let job else {
-                throw Failure(.snapshotFailed, "the block job on \(target) ended by itself; \(disk.top) stays")
+                if !disk.isHead, try await isMerged(disk) {
+                    open[target] = nil
+                    progress(MergeProgress(target: disk.target, done: 1, total: 1, isPivoted: true))
+                    continue
+                }
+                throw Failure(
+                    .snapshotFailed,
+                    "the block job on \(target) ended by itself; \(disk.top) stays and nothing is lost",
+                    hint: "is there room in the folder of \(disk.base)? else see QEMU's log of the guest")
             }
             progress(MergeProgress(target: disk.target, done: job.current, total: job.end, isPivoted: false))
             // cur == end comes before ready: pivoting then fails with "not ready for pivot yet".
-            guard definition.disks.first(where: { $0.facts.target == disk.target })?.hasReadyMirror == true else {
+            guard disk.isHead, definition.disks.first(where: { $0.facts.target == disk.target })?.hasReadyMirror == true
+            else {
                 continue
             }
             try await guest.run("switch \(target) back to \(disk.base)") { domain throws(LibvirtError) in
@@ -93,6 +104,11 @@ extension LibvirtHypervisor {
             open[target] = nil
             progress(MergeProgress(target: disk.target, done: job.end, total: job.end, isPivoted: true))
         }
+    }
+
+    private func isMerged(_ disk: Merge) async throws(Failure) -> Bool {
+        let chain = try await disks().first { $0.target == disk.target }?.liveChain.map(\.path) ?? []
+        return chain.contains(disk.base) && !chain.contains(disk.top)
     }
 
     private func abort(_ targets: [String]) async {
@@ -108,8 +124,9 @@ extension LibvirtHypervisor {
         for disk in merged {
             guard let facts = now.first(where: { $0.target == disk.target }) else { continue }
             if let quarrel = facts.disagreement { throw Failure(.quarantined, quarrel) }
-            guard facts.activeImage?.path == disk.base else {
-                throw Failure(.quarantined, "\(disk.target) did not switch back to \(disk.base)")
+            let isDone = disk.isHead ? facts.activeImage?.path == disk.base : try await isMerged(disk)
+            guard isDone else {
+                throw Failure(.quarantined, "\(disk.target) did not switch from \(disk.top) to \(disk.base)")
             }
         }
     }

@@ -169,7 +169,7 @@ struct Look: Sendable {
     /// The disks alone.
     init(disksOf domain: Domain, _ connection: Connection) throws(LibvirtError) {
         let (state, reason) = try domain.state()
-        power = Self.power(state, reason)
+        power = GuestFacts.Power(state, reason)
         stopReason = state == .shutoff ? StopReason(libvirt: reason) : nil
         live = try domain.xml()
         saved = try domain.isPersistent() ? domain.xml(.inactive) : nil
@@ -219,7 +219,7 @@ struct Look: Sendable {
         var shared: [String: Set<String>] = [:]
         for other in others {
             for xml in other.xml {
-                for path in try DomainDefinition(xml: xml, volumes: volumes).imagePaths
+                for path in try DomainDefinition(xml: xml, volumes: volumes).allImagePaths
                 where ours.contains(path) {
                     shared[path, default: []].insert(other.name)
                 }
@@ -227,17 +227,21 @@ struct Look: Sendable {
         }
         return shared.mapValues(Array.init)
     }
+}
 
-    private static func power(_ state: Domain.State, _ reason: Int) -> GuestFacts.Power {
-        switch state {
-        case .running, .blocked: .running
-        case .paused: .paused(pauseReasons.indices.contains(reason) ? pauseReasons[reason] : "unknown reason")
-        case .shutoff: .shutOff
-        case .shutdown: .other("shutting down")
-        case .crashed: .other("crashed")
-        case .pmSuspended: .other("suspended by its own power management")
-        case .noState: .other("in no known state")
-        }
+extension GuestFacts.Power {
+    init(_ state: Domain.State, _ reason: Int) {
+        self =
+            switch state {
+            case .running, .blocked: .running
+            case .paused:
+                .paused(Self.pauseReasons.indices.contains(reason) ? Self.pauseReasons[reason] : "unknown reason")
+            case .shutoff: .shutOff
+            case .shutdown: .other("shutting down")
+            case .crashed: .other("crashed")
+            case .pmSuspended: .other("suspended by its own power management")
+            case .noState: .other("in no known state")
+            }
     }
 
     /// virDomainPausedReason, in its order.

@@ -47,7 +47,15 @@ extension Ledger: Catalogue {
         }
     }
 
-    public func manifest(of run: RunID) async throws(Failure) -> RunReport { try Manifest.report(of: run, in: state) }
+    /// As it was written, but with the disks where they lie now that other snapshots have been merged.
+    public func manifest(of run: RunID) async throws(Failure) -> RunReport {
+        var report = try Manifest.report(of: run, in: state)
+        let places = try await places(of: run)
+        for index in report.members.indices {
+            if let disks = places[report.members[index].domain.uuid] { report.members[index].snapshot?.disks = disks }
+        }
+        return report
+    }
 
     /// Takes the copy beside the overlays away when the overlays are gone; the state folder's own stays as history.
     public func mark(_ run: RunID, _ fate: CatalogueEntry.Fate) async throws(Failure) {
@@ -57,7 +65,7 @@ extension Ledger: Catalogue {
             if db.changesCount == 0 { throw Failure(.noSuchThing, "the catalogue has no snapshot of run \(run)") }
         }
         switch fate {
-        case .committed, .undone: try Manifest.report(of: run, in: state).removeBesideOverlays()
+        case .committed, .undone, .removed: try Manifest.report(of: run, in: state).removeBesideOverlays()
         case .kept, .abandoned: break
         }
     }

@@ -104,6 +104,31 @@ struct Manifest {
         return bytes
     }
 
+    /// What a revert leaves behind, and with `definition` the guest's from before it.
+    static func keep(_ branch: Branch, definition: String?, in state: StateFolder) throws(Failure) {
+        let text: String
+        do { text = try JSONValue(encoding: branch).text(.pretty) + "\n" } catch {
+            throw Failure(.internalError, "what is left behind cannot be written: \(error)")
+        }
+        try explaining("cannot write in \(state.path)", else: .internalError) { () throws(Errno) in
+            let parent = try state.folder.folder(runs, makingWith: 0o700)
+            let folder = try parent.folder(branch.run.description, makingWith: 0o700)
+            if let definition { try folder.write(Array(definition.utf8), as: "domain.xml") }
+            try folder.write(Array(text.utf8), as: Self.branch)
+            try parent.sync()
+        }
+    }
+
+    static func branch(of run: RunID, in state: StateFolder) throws(Failure) -> Branch {
+        let what = "cannot read what run \(run) left behind"
+        let bytes = try explaining(what, else: .internalError) { () throws(Errno) in
+            try state.folder.folder(runs)?.folder(run.description)?.contents(of: branch) ?? []
+        }
+        do { return try JSONValue(parsing: bytes, limits: .ofOurOwn).decode(Branch.self) } catch {
+            throw Failure(.internalError, "\(what): \(error)")
+        }
+    }
+
     /// The manifest last: where it is, the rest is.
     private func put(in parent: Folder) throws(Errno) {
         let folder = try parent.folder(report.run, makingWith: 0o700)
@@ -115,6 +140,7 @@ struct Manifest {
     fileprivate static let beside = ".stillpoint"
     private static let file = "manifest.json"
     private static let note = "guard"
+    private static let branch = "branch.json"
 }
 
 extension RunReport {

@@ -45,6 +45,23 @@ enum Schema {
                     CREATE INDEX snapshotOfGuest ON snapshot (uuid, createdAt);
                     """)
         }
+        migrator.registerMigration("branches") { db in
+            // What a branch is lies in the run's folder, since libvirt's memory of a snapshot may hold passwords.
+            try db.execute(
+                sql: """
+                    CREATE TABLE branch (
+                        run TEXT PRIMARY KEY NOT NULL,
+                        uuid TEXT NOT NULL,
+                        leftAt TEXT NOT NULL
+                    ) STRICT;
+                    CREATE TABLE place (
+                        run TEXT NOT NULL,
+                        uuid TEXT NOT NULL,
+                        disks TEXT NOT NULL,
+                        PRIMARY KEY (run, uuid)
+                    ) STRICT;
+                    """)
+        }
         return migrator
     }
 }

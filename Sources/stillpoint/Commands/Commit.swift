@@ -4,18 +4,18 @@ import ArgumentParser
 import Quiesce
 import QuiesceKVM
 
-struct Commit: Verb {
+struct Commit: MergeVerb {
     static let configuration = CommandConfiguration(
         commandName: "commit",
         abstract: "Merge a snapshot's overlays into the images below, live, and remove it.")
+    static let command = CommitRun.Request.Command.commit
 
     @ParentCommand var parent: Stillpoint
     @Argument(help: "Name, id or UUID.") var domain: String
-    @Argument(help: "The newest one without it.") var name: String?
+    @Argument(help: "The newest one without it; any of them with it.") var name: String?
     @Flag(help: "Down to one layer, whatever made the others.") var all = false
     @Option(name: .customLong("disk"), help: "This disk alone; may be repeated.") var disks: [DiskTarget] = []
-    @Option(help: "Most bytes a second for each disk, such as 50M; default unlimited.") var bandwidth: Rate?
-    @Option(help: "How long copying may take; the overlays stay when it is over.") var timeout: Span?
+    @OptionGroup var pace: PaceOptions
     @Option(help: "How long to wait for another run on this guest; default not at all.") var wait: Span?
     @Flag(help: "Print what would be merged and change nothing.") var dryRun = false
     @OptionGroup var shape: OutputOptions
@@ -27,37 +27,16 @@ struct Commit: Verb {
         if all, name != nil { throw ValidationError("NAME and --all do not go together") }
     }
 
-    func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
-        let workplace = try workplace(general)
-        try workplace.uri.demandLocal(for: "commit")
-        let interruption = Interruption()
-        let signals = Signals(interruption)
-        defer { withExtendedLifetime(signals) {} }
-        let open = try await workplace.guest(domain)
-        var request = CommitRun.Request()
+    func complete(_ request: inout CommitRun.Request, in workplace: Workplace) throws(Failure) {
         (request.name, request.all, request.disks) = (name, all, disks)
-        request.options = MergeOptions(
-            bandwidth: bandwidth?.bytes ?? 0, limit: timeout?.duration, interruption: interruption)
-        let progress = Progress(open.identity.name, quiet: general.quiet)
-        let merge = CommitRun(
-            open.identity, hypervisor: open.hypervisor, images: try open.images(), journal: workplace.journal,
-            catalogue: workplace.catalogue, time: workplace.time
-        ) { progress.hear($0) }
-        if dryRun {
-            let plan = try await merge.plan(request)
-            let report = plan.report(for: open.identity)
-            try output.result(report) { report.text($0) }
-            return .reached
-        }
-        let run = RunID.random()
-        let report = try await open.held(
-            for: "commit", by: run, waiting: wait?.duration ?? .zero, interruption: interruption,
-            telling: { progress.hear($0) }
-        ) { [request] _ throws(Failure) in
-            try await merge.execute(try await merge.plan(request), request, as: run)
-        }
-        progress.clear()
-        try output.result(report) { report.text($0) }
-        return .reached
+        request.options = pace.options
     }
+}
+
+/// How fast layers are merged while the guest runs.
+struct PaceOptions: ParsableArguments {
+    @Option(help: "Most bytes a second for each disk, such as 50M; default unlimited.") var bandwidth: Rate?
+    @Option(help: "How long copying may take; the overlays stay when it is over.") var timeout: Span?
+
+    var options: MergeOptions { MergeOptions(bandwidth: bandwidth?.bytes ?? 0, limit: timeout?.duration) }
 }

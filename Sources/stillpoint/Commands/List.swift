@@ -14,16 +14,23 @@ struct List: Verb {
     var domain: String?
     @Flag(help: "The names alone.")
     var names = false
+    @Flag(help: "What stands on what, and where the guest writes.")
+    var tree = false
     @OptionGroup var shape: OutputOptions
     @OptionGroup var general: GeneralOptions
 
     var output: Output { shape.output }
 
+    func validate() throws {
+        if names, tree { throw ValidationError("--names and --tree do not go together") }
+    }
+
     func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
         let workplace = try workplace(general)
         let report = try await workplace.list(domain)
         try output.result(report) { ink in
-            names ? report.snapshots.map { $0.name + "\n" }.joined() : report.text(ink)
+            if names { return report.snapshots.map { $0.name + "\n" }.joined() }
+            return tree ? report.tree(ink) : report.text(ink)
         }
         return .reached
     }

@@ -65,7 +65,7 @@ struct SettingsTests {
             ("defaults: { require: crash, hooktimeout: 30s }", "1:29", "hooktimeout"),
             ("defaults:\n  hooks: []\n", "2:3", "hooks"),
             ("guests:\n  db01:\n    hookTimeout: 30s\n", "3:5", "hookTimeout"),
-            ("\nprune: { keep: 7 }", "2:1", "prune"),
+            ("\nretain: { keep: 7 }", "2:1", "retain"), ("prune: { depth: 7 }", "1:10", "depth"),
             ("chain: { warn: 8, <<: {} }", "1:19", "<<"),
         ])
     func unknown(text: String, place: String, key: String) throws {
@@ -79,10 +79,22 @@ struct SettingsTests {
             ("defaults: { maxFreeze: 5 }", "1:24"), ("defaults: { maxFreeze: 31s }", "1:24"),
             ("defaults: { maxFreeze: 0s }", "1:24"), ("guests: { a: { exclude: vdc } }", "1:25"),
             ("guests: { a: { exclude: [vdc, ../x] } }", "1:31"), ("chain: { warn: -1 }", "1:16"),
+            ("prune: { keep: -1 }", "1:16"), ("prune: { olderThan: 7 }", "1:21"),
+            ("prune: { keep: 7, olderThan: 7d }", "1:30"),
             ("chain: { refuse: 201 }", "1:18"), ("chain: { warn: 31 }", "1:8"), ("[]", "1:1"), ("guests: 5", "1:9"),
         ])
     func senseless(text: String, place: String) throws {
         #expect(try error(text)?.hasPrefix("config.yaml:\(place): ") == true)
+    }
+
+    @Test("what prune is to keep")
+    func prune() throws {
+        #expect(Settings().prune == nil)
+        var settings = Settings()
+        try settings.add("prune: { keep: 7 }", from: "config.yaml")
+        #expect(settings.prune == .keep(7))
+        try settings.add("prune: { olderThan: 30d }", from: "config.yaml")
+        #expect(settings.prune == .olderThan(.seconds(30 * 86400)))
     }
 
     @Test("a key that is there twice is refused")

@@ -207,3 +207,54 @@ enum Examples {
                     ], survey: GuestSurvey())), freeBytes: ["/srv/kvm": 312 * gibibyte])
     }
 }
+
+extension Examples {
+    /// One that virsh made, inside the images.
+    static var foreignRow: ListReport.Row {
+        ListReport(
+            Lineage(
+                of: .db01, active: [:],
+                snapshots: [Lineage.Snapshot(foreign: RegisteredSnapshot(name: "by-hand"), isRemembered: false)]),
+            allocated: [:]
+        ).snapshots[0]
+    }
+
+    /// Two snapshots, a revert to the first, and one by virsh after it.
+    static func branched() throws -> ListReport {
+        let disk = try target("vda")
+        func chain(_ names: String...) -> [ImageLayer] {
+            names.map { ImageLayer(path: "/srv/kvm/db01-root.\($0)", format: "qcow2") }
+        }
+        func entry(_ name: String, _ digit: Character) throws -> CatalogueEntry {
+            CatalogueEntry(
+                run: try #require(RunID(String(repeating: digit, count: 32))), guest: .db01, name: name,
+                createdAt: Timestamp(milliseconds: 1_795_383_065_000, offset: 3600), consistency: .filesystem,
+                fate: .kept)
+        }
+        let before = try entry("before-upgrade", "a")
+        let nightly = try entry("nightly", "b")
+        let theirs = RegisteredSnapshot(name: "theirs", parent: "before-upgrade", createdAt: 1_795_383_965)
+        let lineage = Lineage(
+            of: .db01, active: [disk: chain("theirs", "revert-1", "qcow2")],
+            abandoned: [
+                Lineage.Abandoned(
+                    branch: Branch(
+                        run: nightly.run, guest: .db01,
+                        leftAt: Timestamp(milliseconds: 1_795_383_665_000, offset: 3600),
+                        revertedTo: "before-upgrade", leaves: [], current: nil, forgotten: [], merged: [:]),
+                    chains: [disk: chain("nightly", "before-upgrade", "qcow2")])
+            ],
+            snapshots: [
+                .init(
+                    name: "before-upgrade", entry: before, overlays: [disk: "/srv/kvm/db01-root.before-upgrade"],
+                    createdAt: before.createdAt.seconds, disks: []),
+                .init(
+                    name: "nightly", entry: nightly, overlays: [disk: "/srv/kvm/db01-root.nightly"],
+                    createdAt: nightly.createdAt.seconds, disks: []),
+                .init(
+                    name: "theirs", entry: nil, registered: theirs, overlays: [disk: "/srv/kvm/db01-root.theirs"],
+                    createdAt: theirs.createdAt, disks: []),
+            ])
+        return ListReport(lineage, allocated: ["/srv/kvm/db01-root.theirs": 196 << 10])
+    }
+}

@@ -76,7 +76,7 @@ struct ReportTextTests {
         let report = ListReport(snapshots: [
             try row("before-upgrade", .filesystem, .below, 12 << 30),
             try row("20261122-223105", .crash, .current, 196 << 10),
-            try row("torn", .filesystem, .partly, nil), ListReport.Row(foreign: "by-hand", of: .db01),
+            try row("torn", .filesystem, .partly, nil), Examples.foreignRow,
         ])
         try expectTidy(report.text(), is: "list.txt")
         #expect(ListReport(snapshots: []).text() == "no snapshots\n")
@@ -101,10 +101,48 @@ struct ReportTextTests {
         try expectTidy(report.text(), is: "status-rest.txt")
     }
 
+    @Test("list --tree: what stands on what, where the guest writes, and what a revert left")
+    func tree() throws {
+        let report = try Examples.branched()
+        try expectTidy(report.tree(), is: "list-tree.txt")
+        try expectTidy(report.text(), is: "list-branched.txt")
+        #expect(ListReport(snapshots: []).tree() == "no snapshots\n")
+    }
+
+    @Test("prune: what went, what stays and why; and nothing to do")
+    func prune() throws {
+        var report = CommitReport(
+            schema: "stillpoint.prune/v1", domain: .db01, snapshots: ["old"], abandoned: ["left"],
+            kept: [.init(name: "older", reason: "it is exported")],
+            disks: [
+                Merge(
+                    target: try Examples.target("vda"), top: "/srv/kvm/db01-root.old", base: "/srv/kvm/db01-root.qcow2",
+                    isHead: false)
+            ], removed: ["/srv/kvm/db01-root.old", "/srv/kvm/db01-root.left"], tookMs: 1200, isDryRun: false)
+        try expectTidy(report.text(), is: "prune.txt")
+        (report.snapshots, report.abandoned, report.disks, report.removed) = ([], [], [], [])
+        try expectTidy(report.text(), is: "prune-nothing.txt")
+    }
+
+    @Test("revert: what the guest uses now, what was left, and how to go back")
+    func revert() throws {
+        var report = RevertReport(
+            domain: .db01, snapshot: "before-upgrade", undo: false,
+            disks: [
+                .init(
+                    target: try Examples.target("vda"), left: "/srv/kvm/db01-root.20261122-223105",
+                    image: "/srv/kvm/db01-root.revert-1a2b3c4d", frozenImage: "/srv/kvm/db01-root.qcow2")
+            ], untouched: [try Examples.target("vdb")], abandoned: ["20261122-223105"], resumed: [], state: .running,
+            tookMs: 4210, isDryRun: false, notes: [])
+        try expectTidy(report.text(), is: "revert.txt")
+        (report.isDryRun, report.undo, report.state) = (true, true, .shutOff)
+        try expectTidy(report.text(), is: "revert-undo-dry-run.txt")
+    }
+
     @Test("commit: what was merged where, and what is gone; and what would be")
     func commit() throws {
         var report = CommitReport(
-            domain: .db01, snapshots: ["20261122-223105"],
+            domain: .db01, snapshots: ["20261122-223105"], abandoned: [], kept: [],
             disks: [
                 Merge(
                     target: try Examples.target("vda"), top: "/srv/kvm/db01-root.20261122-223105",

@@ -66,7 +66,7 @@ struct RunJSONTests {
                 "findings",
             ])
         #expect(try names(DisksReport(Examples.facts(), allocated: [:])) == ["schema", "domain", "disks"])
-        #expect(try names(ListReport(snapshots: [])) == ["schema", "snapshots"])
+        #expect(try names(ListReport(snapshots: [])) == ["schema", "snapshots", "abandoned", "tips"])
         #expect(
             try names(StatusReport(Examples.facts(), busy: nil, unfinished: [], current: nil, jobs: [])) == [
                 "schema", "domain", "state", "agent", "freeze", "busy", "unfinished", "current", "jobs",
@@ -77,9 +77,10 @@ struct RunJSONTests {
                 "schema", "domain", "jobs", "cancelled",
             ])
         #expect(
-            try names(ListReport.Row(foreign: "x", of: .db01)) == [
-                "domain", "uuid", "name", "run", "createdAt", "consistency", "disks", "growthBytes", "standing", "ours",
-                "inLibvirt",
+            try names(Examples.foreignRow) == [
+                "domain", "uuid", "name", "run", "createdAt", "consistency", "disks", "growthBytes", "depth",
+                "standing",
+                "parent", "ours", "inLibvirt",
             ])
     }
 }

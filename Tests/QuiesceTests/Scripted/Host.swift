@@ -8,6 +8,8 @@ final class Host: Sendable {
     private struct State {
         var disks: [DiskFacts]
         var overlays: Set<String> = []
+        /// What images say of themselves that are in no disk's chain.
+        var laid: [String: [ImageLayer]] = [:]
         var registered: [String] = []
         var harm: [String] = []
     }
@@ -20,6 +22,41 @@ final class Host: Sendable {
     var registered: [String] { state.withLock { $0.registered } }
     /// Files removed while the guest wrote to them, merges on a guest in quarantine: must stay empty.
     var harm: [String] { state.withLock { $0.harm } }
+
+    /// The saved definition, of a guest that is off.
+    func define(_ images: [DiskTarget: ImageLayer]) {
+        state.withLock { state in
+            for index in state.disks.indices {
+                let disk = state.disks[index]
+                guard let image = images[disk.target], image.path != disk.liveChain.first?.path else { continue }
+                if let path = disk.liveChain.first?.path { state.laid[path] = disk.liveChain }
+                let below = disk.liveChain.firstIndex(of: image).map { Array(disk.liveChain[$0...]) }
+                let chain = below ?? state.laid[image.path] ?? [image]
+                (state.disks[index].liveChain, state.disks[index].qemuChain) = (chain, chain)
+                state.disks[index].savedImage = image.path
+            }
+        }
+    }
+
+    func chain(of path: String) -> [ImageLayer]? {
+        state.withLock { state in
+            if let laid = state.laid[path] { return laid }
+            for disk in state.disks {
+                if let index = disk.liveChain.firstIndex(where: { $0.path == path }) {
+                    return Array(disk.liveChain[index...])
+                }
+            }
+            return nil
+        }
+    }
+
+    func lay(_ disks: [MemberPlan.Disk]) {
+        state.withLock { state in
+            for disk in disks {
+                state.laid[disk.overlay] = [ImageLayer(path: disk.overlay, format: "qcow2")] + disk.chain
+            }
+        }
+    }
 
     func stage(_ paths: [String]) { state.withLock { $0.overlays.formUnion(paths) } }
 
@@ -89,9 +126,13 @@ final class Host: Sendable {
             }
             for merge in merges {
                 guard let index = state.disks.firstIndex(where: { $0.target == merge.target }) else { continue }
-                state.disks[index].liveChain.removeFirst()
-                state.disks[index].qemuChain?.removeFirst()
-                state.disks[index].savedImage = merge.base
+                let chain = state.disks[index].liveChain
+                guard let top = chain.firstIndex(where: { $0.path == merge.top }),
+                    let base = chain.firstIndex(where: { $0.path == merge.base }), top < base
+                else { continue }
+                let left = Array(chain[..<top] + chain[base...])
+                (state.disks[index].liveChain, state.disks[index].qemuChain) = (left, left)
+                state.disks[index].savedImage = left.first?.path
             }
         }
     }

@@ -6,7 +6,7 @@ import Synchronization
 /// What the fakes can hear, one word for each verb of the ports and each kind of journal entry.
 enum Heard: String, Sendable {
     case journalOpened, staging, preparing, released, window, windowClosed, registering, merging, removing,
-        freezingByHand, journalClosed, thawed,
+        freezingByHand, reverting, journalClosed, thawed,
         unfinished
     case cutWithMemory, cutInside, removeInside, reserve, seal, contents, insideCheck
     case shuttingDown, startedAgain, shutDown, start, point, restore
@@ -15,6 +15,8 @@ enum Heard: String, Sendable {
     case rescue, stood, armed, dismissed, clock, sync, arm, steady, disarm, freeze, thaw, tidy
     case hookPrepare, standBy, turn, hookLock, hookRelease, artifact
     case catalogue, mark, told
+    case askedToShutDown, poweredOff, started, defined, restored, forgotten
+    case mergedIdle, rested, branchKept, branchChanged, branchDropped, moved
 }
 
 /// The one script book of a test: all fakes write into it in the order in which they are called, and it says what is

@@ -11,6 +11,7 @@ struct ScriptedImages: ImageStore {
     func stage(_ disks: [MemberPlan.Disk]) async throws(Failure) {
         try log.answer(.stage, disks.map(\.overlay).joined(separator: " "))
         host.stage(disks.map(\.overlay))
+        host.lay(disks)
     }
 
     func discard(_ overlays: [String]) async {

@@ -34,6 +34,8 @@ final class ScriptedJournal: Journal, Catalogue {
         case .freezingByHand(let mountpoints, _):
             try log.answer(.freezingByHand, mountpoints.joined(separator: " "))
         case .thawed: try log.answer(.thawed)
+        case .reverting(let name, let images, _):
+            try log.answer(.reverting, "\(name): \(images.joined(separator: " "))")
         }
         opened.withLock { $0[run]?.steps.append(step) }
     }

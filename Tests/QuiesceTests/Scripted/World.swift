@@ -17,6 +17,7 @@ struct World {
     var hypervisor: ScriptedHypervisor
     var verifier: ScriptedVerifier
     var guardian: ScriptedGuardian
+    let branches: ScriptedBranches
 
     init(_ facts: GuestFacts? = nil, request: SnapshotRequest? = nil) throws {
         let facts = try facts ?? Sample.facts()
@@ -28,6 +29,7 @@ struct World {
         hypervisor = ScriptedHypervisor(log: log, time: time, host: host, facts: facts)
         verifier = ScriptedVerifier(log: log)
         guardian = ScriptedGuardian(log: log)
+        branches = ScriptedBranches(log: log)
     }
 
     var plan: MemberPlan { MemberPlan(of: facts, for: request) }
@@ -49,6 +51,13 @@ struct World {
             plan: plan, name: request.name, cuts: !request.isDrill, hypervisor: hypervisor, guest: guest, time: time,
             interruption: interruption
         ).pass()
+    }
+
+    func life(_ life: ScriptedLife) -> LifePorts {
+        LifePorts(
+            hypervisor: hypervisor, life: life, images: ScriptedImages(log: log, host: host),
+            layers: ScriptedLayers(log: log, host: host), journal: journal, catalogue: journal,
+            branches: branches, time: time)
     }
 
     private var ports: RunPorts {

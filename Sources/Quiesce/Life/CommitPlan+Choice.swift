@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Which snapshots `prune` takes away. Those that reverts have abandoned go in any case.
+public enum PruneRule: Sendable, Hashable {
+    /// All but the newest so many.
+    case keep(Int)
+    case olderThan(Duration)
+    case abandonedOnly
+}
+
+/// Which layers and branches a request is about.
+extension CommitPlan {
+    init(
+        _ request: CommitRun.Request, _ facts: GuestFacts, _ lineage: Lineage, at now: Timestamp
+    ) throws(Failure) {
+        try Self.refuse(facts, request)
+        let isActive = facts.power != .shutOff
+        if let rule = request.rule {
+            try self.init(pruning: rule, request, lineage, isActive, now)
+            return
+        }
+        var dropped: Set<RunID> = []
+        var doomed: Set<String> = []
+        var gone: Lineage.Snapshot?
+        if request.all {
+            doomed = try Self.everything(request, lineage)
+        } else {
+            let snapshot = try Self.snapshot(request, lineage)
+            guard !snapshot.isInside else {
+                throw Failure(
+                    .refused, "\(snapshot.name) lies inside the images: there is no overlay to merge",
+                    hint: "virsh snapshot-delete \(facts.guest.name) \(snapshot.name)")
+            }
+            if lineage.standing(of: snapshot) == .gone {
+                guard request.command == .delete else {
+                    throw Failure(
+                        .noSuchThing, "no disk of \(facts.guest.name) uses an overlay of \(snapshot.name) any more",
+                        hint: "stillpoint delete \(facts.guest.name) \(snapshot.name)   forgets it")
+                }
+                gone = snapshot
+            } else if request.children {
+                (doomed, dropped) = Self.family(of: snapshot, in: lineage)
+            } else {
+                for (target, overlay) in snapshot.overlays where request.isWanted(target) {
+                    if lineage.frozen(snapshot, target) != nil { doomed.insert(overlay) }
+                }
+            }
+        }
+        try self.init(merging: doomed, dropping: dropped, in: lineage, isActive: isActive)
+        if let gone { finished.append(gone) }
+        guard !steps.isEmpty || !finished.isEmpty || !lost.isEmpty else {
+            throw Failure(.noSuchThing, "\(facts.guest.name) has nothing to merge on these disks")
+        }
+    }
+
+    var title: String { (finished + lost).map(\.name).joined(separator: " ") }
+
+    private static func refuse(_ facts: GuestFacts, _ request: CommitRun.Request) throws(Failure) {
+        let name = facts.guest.name
+        for target in request.disks where !facts.disks.contains(where: { $0.target == target }) {
+            throw Failure(.usage, "\(name) has no disk \(target)")
+        }
+        if case .other(let state) = facts.power { throw Failure(.refused, "\(name) is \(state)") }
+        // A commit that was interrupted left its job running: it is taken up again.
+        let jobs = facts.disks.compactMap(\.blockJob)
+        let isOurs = !jobs.isEmpty && jobs.allSatisfy { ["activeCommit", "commit"].contains($0) }
+        try facts.refuseIfBusy(exceptFor: isOurs && request.command != .prune ? ["disk.blockJob"] : [])
+    }
+
+    private static func snapshot(_ request: CommitRun.Request, _ lineage: Lineage) throws(Failure) -> Lineage.Snapshot {
+        if let name = request.name { return try lineage.snapshot(named: name) }
+        let standing = lineage.snapshots.filter {
+            $0.isInside && $0.entry != nil || ![.gone, .abandoned].contains(lineage.standing(of: $0))
+        }
+        guard let newest = standing.last(where: { $0.entry != nil }) ?? standing.last else {
+            throw Failure(
+                .noSuchThing, "\(lineage.guest.name) has no snapshot to commit",
+                hint: "stillpoint list \(lineage.guest.name)")
+        }
+        return newest
+    }
+
+    /// All layers above the last one, or above what somebody else stands on.
+    private static func everything(_ request: CommitRun.Request, _ lineage: Lineage) throws(Failure) -> Set<String> {
+        let name = lineage.guest.name
+        let chosen = lineage.active.filter { request.isWanted($0.key) && $0.value.count > 1 }
+        guard !chosen.isEmpty else { throw Failure(.noSuchThing, "\(name) has no overlay to merge") }
+        var doomed: Set<String> = []
+        for chain in chosen.values {
+            for (upper, lower) in zip(chain, chain.dropFirst()) {
+                guard lineage.strangers[lower.path] == nil, lineage.children(of: lower.path).count == 1 else { break }
+                doomed.insert(upper.path)
+            }
+        }
+        guard !doomed.isEmpty else {
+            throw Failure(
+                .refused,
+                "\(name) has nothing to merge: other domains, or what reverts left, use the images its overlays lie on",
+                hint: lineage.abandoned.isEmpty ? nil : "stillpoint prune \(name) --abandoned")
+        }
+        return doomed
+    }
+
+    /// The overlays of a snapshot and of all that came after it, and the branches that stand on it.
+    private static func family(
+        of snapshot: Lineage.Snapshot, in lineage: Lineage
+    ) -> (doomed: Set<String>, dropped: Set<RunID>) {
+        let frozen = Set(snapshot.overlays.keys.compactMap { lineage.frozen(snapshot, $0)?.first?.path })
+        let dropped = lineage.abandoned.filter { branch in
+            branch.chains.values.contains { chain in chain.dropFirst().contains { frozen.contains($0.path) } }
+        }
+        let left = lineage.without(Set(dropped.map(\.branch.run)))
+        var doomed: Set<String> = []
+        for chain in left.active.values {
+            guard let place = chain.firstIndex(where: { frozen.contains($0.path) }) else { continue }
+            doomed.formUnion(chain[..<place].map(\.path))
+        }
+        for other in left.snapshots where other.createdAt > snapshot.createdAt && left.standing(of: other) != .abandoned
+        {
+            for (target, overlay) in other.overlays where left.frozen(other, target) != nil { doomed.insert(overlay) }
+        }
+        return (doomed, Set(dropped.map(\.branch.run)))
+    }
+
+    private init(
+        pruning rule: PruneRule, _ request: CommitRun.Request, _ lineage: Lineage, _ isActive: Bool, _ now: Timestamp
+    ) throws(Failure) {
+        func holder(_ snapshot: Lineage.Snapshot) -> String? { snapshot.entry.flatMap { request.held[$0.run] } }
+        var kept: [CommitReport.Kept] = []
+        // What reverts left, but for branches with a snapshot that somebody holds.
+        var dropped: Set<RunID> = []
+        for branch in lineage.abandoned {
+            let without = lineage.without([branch.branch.run])
+            let held = lineage.snapshots.first {
+                holder($0) != nil && lineage.standing(of: $0) != .gone && without.standing(of: $0) == .gone
+            }
+            if let held, let reason = holder(held) {
+                kept.append(.init(name: held.name, reason: reason))
+                continue
+            }
+            do throws(Failure) {
+                _ = try CommitPlan(
+                    merging: [], dropping: dropped.union([branch.branch.run]), in: lineage, isActive: isActive)
+                dropped.insert(branch.branch.run)
+            } catch {
+                kept.append(.init(name: "(left by the revert to \(branch.branch.revertedTo))", reason: error.message))
+            }
+        }
+        let left = lineage.without(dropped)
+        let ours = left.snapshots.filter { snapshot in
+            snapshot.entry != nil && ![.gone, .abandoned].contains(left.standing(of: snapshot))
+        }
+        var doomed: Set<String> = []
+        for snapshot in Self.old(ours, rule, now) {
+            if let reason = holder(snapshot) {
+                kept.append(.init(name: snapshot.name, reason: reason))
+                continue
+            }
+            let overlays = snapshot.overlays.filter { left.frozen(snapshot, $0.key) != nil }.values
+            do throws(Failure) {
+                _ = try CommitPlan(merging: doomed.union(overlays), dropping: dropped, in: lineage, isActive: isActive)
+                doomed.formUnion(overlays)
+            } catch {
+                kept.append(.init(name: snapshot.name, reason: error.message))
+            }
+        }
+        try self.init(merging: doomed, dropping: dropped, in: lineage, isActive: isActive)
+        self.kept = kept
+    }
+
+    private static func old(_ snapshots: [Lineage.Snapshot], _ rule: PruneRule, _ now: Timestamp) -> [Lineage.Snapshot]
+    {
+        switch rule {
+        case .keep(let count): Array(snapshots.dropLast(count))
+        case .olderThan(let age):
+            snapshots.filter { $0.createdAt < now.adding(milliseconds: -age.inMilliseconds).seconds }
+        case .abandonedOnly: []
+        }
+    }
+}
+
+extension CommitRun.Request {
+    fileprivate func isWanted(_ target: DiskTarget) -> Bool { disks.isEmpty || disks.contains(target) }
+}

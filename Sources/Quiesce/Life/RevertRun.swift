@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Leads a guest back to a snapshot, or back from there: new overlays on the frozen images, its saved definition changed
+/// to them, and nothing of what it leaves is touched. Whenever it is stopped, the definition names a set of images that
+/// belong together and boots.
+public struct RevertRun: Sendable {
+    let guest: GuestIdentity
+    let ports: LifePorts
+    let interruption: Interruption
+    let tell: @Sendable (RunEvent) -> Void
+
+    public init(
+        _ guest: GuestIdentity, through ports: LifePorts, interruption: Interruption,
+        telling listener: @escaping @Sendable (RunEvent) -> Void
+    ) {
+        self.guest = guest
+        self.ports = ports
+        self.interruption = interruption
+        tell = listener
+    }
+
+    public func plan(_ request: RevertRequest, as run: RunID) async throws(Failure) -> RevertPlan {
+        let facts = try await ports.hypervisor.observe(alsoFolders: [], probing: [])
+        if try await ports.life.hasManagedSave() {
+            throw Failure(
+                .refused,
+                "\(guest.name) has a managed save image: its next start would go on in a memory of other disks",
+                hint: "virsh start \(guest.name)   or   virsh managedsave-remove \(guest.name)")
+        }
+        let lineage = try await ports.lineage(facts)
+        let plan = try RevertPlan(request, facts, lineage, as: run, at: ports.time.wall)
+        for finding in await ports.images.obstacles(to: try await staged(plan)) {
+            if let failure = finding.failure { throw failure }
+        }
+        return plan
+    }
+
+    /// Goes on to its end when the caller's task is cancelled; ``Interruption`` is the way to stop it.
+    public func execute(_ plan: RevertPlan, as run: RunID) async throws(Failure) -> RevertReport {
+        let begin = ports.time.now
+        let what = plan.isUndo ? "undo the revert to \(plan.name)" : "revert to \(plan.name)"
+        try await ports.journal.open(run, for: guest, named: what, at: ports.time.wall)
+        let notes: [String]
+        do throws(Failure) {
+            try await stage(plan, run)
+            try await stop(plan, run)
+            notes = try await takeEffect(plan, run)
+        } catch {
+            try? await ports.journal.close(run, .failed, at: ports.time.wall)
+            throw error
+        }
+        try await ports.journal.close(run, .done, at: ports.time.wall)
+        return plan.report(took: begin.duration(to: ports.time.now), notes: notes)
+    }
+
+    // MARK: its steps
+
+    private func staged(_ plan: RevertPlan) async throws(Failure) -> [MemberPlan.Disk] {
+        guard !plan.isUndo else { return [] }
+        var disks: [MemberPlan.Disk] = []
+        for disk in plan.disks {
+            guard let base = disk.below.first else { continue }
+            disks.append(
+                MemberPlan.Disk(
+                    target: disk.target, base: base, overlay: disk.next.path,
+                    virtualSizeBytes: try await ports.layers.virtualSize(of: base), chain: disk.below))
+        }
+        return disks
+    }
+
+    private func stage(_ plan: RevertPlan, _ run: RunID) async throws(Failure) {
+        let disks = try await staged(plan)
+        guard !disks.isEmpty else { return }
+        tell(.doing("making the overlays"))
+        try await ports.journal.record(.staging(overlays: disks.map(\.overlay)), of: run, at: ports.time.wall)
+        try await ports.images.stage(disks)
+    }
+
+    private func stop(_ plan: RevertPlan, _ run: RunID) async throws(Failure) {
+        do throws(Failure) {
+            try interruption.check()
+            let images = plan.disks.map(\.next.path)
+            try await ports.journal.record(
+                .reverting(to: plan.name, images: images, wasActive: plan.before != .shutOff), of: run,
+                at: ports.time.wall)
+            switch plan.stop {
+            case .refuse: break
+            case .shutDown(let limit) where plan.before != .shutOff: try await shutDown(within: limit)
+            case .powerOff where plan.before != .shutOff:
+                tell(.doing("taking the power away"))
+                try await ports.life.powerOff()
+            case .shutDown, .powerOff: break
+            }
+            try await awaitEnd(plan)
+        } catch {
+            await discard(plan)
+            await standAsBefore(plan)
+            throw error
+        }
+    }
+
+    private func shutDown(within limit: Duration) async throws(Failure) {
+        tell(.doing("asking it to shut down"))
+        let end = ports.time.now + limit
+        try await ports.life.askToShutDown()
+        while try await ports.life.power() != .shutOff {
+            if let status = interruption.status {
+                throw Failure(
+                    status,
+                    "interrupted: \(guest.name) was asked to shut down and may still do it; its disks are as before")
+            }
+            guard ports.time.now < end else {
+                throw Failure(
+                    .refused, "\(guest.name) did not shut down within \(limit.forPeople); its disks are as before",
+                    hint: "--shutdown=5m   or   --destroy")
+            }
+            await ports.time.sleep(until: min(end, ports.time.now + .milliseconds(200)))
+        }
+    }
+
+    /// libvirt says off a moment before the process is gone.
+    private func awaitEnd(_ plan: RevertPlan) async throws(Failure) {
+        let images = plan.disks.flatMap { [$0.left.path, $0.next.path] }
+        let end = ports.time.now + .seconds(10)
+        while true {
+            let power = try await ports.life.power()
+            let inUse = try await ports.layers.open(among: images)
+            if power == .shutOff, inUse.isEmpty { return }
+            guard ports.time.now < end else {
+                throw Failure(
+                    .busy,
+                    inUse.first.map { "\($0) is still open in a QEMU process" }
+                        ?? "\(guest.name) has been started again",
+                    hint: inUse.first.map { "fuser -v \($0)" })
+            }
+            await ports.time.sleep(until: ports.time.now + .milliseconds(50))
+        }
+    }
+
+    /// From here on an interruption is too late: what follows takes no time but that of the guest's start.
+    private func takeEffect(_ plan: RevertPlan, _ run: RunID) async throws(Failure) -> [String] {
+        let before: String
+        do throws(Failure) {
+            before = try await ports.hypervisor.definition()
+            try await ports.branches.keep(plan.branch, definition: before)
+        } catch {
+            await discard(plan)
+            await standAsBefore(plan)
+            throw error
+        }
+        do throws(Failure) {
+            tell(.doing("changing its definition"))
+            let images = plan.disks.reduce(into: [:]) { $0[$1.target] = $1.next }
+            try await ports.life.define(before, with: images)
+            try await prove(plan, isActive: false)
+            if plan.ending != .shutOff {
+                tell(.doing("starting it"))
+                try await ports.life.start(paused: plan.ending == .paused, resettingNVRAM: plan.resetsNVRAM)
+                try await prove(plan, isActive: true)
+            }
+        } catch {
+            throw await goBack(plan, to: before, error)
+        }
+        return await settle(plan)
+    }
+
+    /// The saved definition, and where it runs QEMU's graph and the running one, name the new chain, and so do the images.
+    private func prove(_ plan: RevertPlan, isActive: Bool) async throws(Failure) {
+        let now = try await ports.hypervisor.disks()
+        for disk in plan.disks {
+            let chain = [disk.next] + disk.below
+            guard let facts = now.first(where: { $0.target == disk.target }) else {
+                throw Failure(.verificationFailed, "\(disk.target) is not in the definition any more")
+            }
+            if let quarrel = facts.disagreement { throw Failure(.verificationFailed, quarrel) }
+            guard facts.activeImage == disk.next,
+                !isActive || facts.liveChain.map(\.path) == chain.map(\.path)
+            else {
+                throw Failure(
+                    .verificationFailed,
+                    "\(disk.target) would be \(facts.activeImage?.path ?? "nothing"), not \(disk.next.path)")
+            }
+            let header = try await ports.layers.chain(of: disk.next)
+            guard header == chain else {
+                throw Failure(
+                    .verificationFailed, "\(disk.next.path) does not lie on \(chain.dropFirst().first?.path ?? "it")")
+            }
+        }
+    }
+
+    private func goBack(_ plan: RevertPlan, to before: String, _ failure: Failure) async -> Failure {
+        tell(.doing("going back to the definition from before"))
+        do throws(Failure) {
+            try await ports.life.powerOff()
+            try await ports.life.define(before, with: [:])
+            try await ports.branches.drop(plan.branch.run)
+        } catch {
+            return Failure(
+                .internalError,
+                "\(failure.message); and its definition from before could not be put back: \(error.message)",
+                hint: "it is domain.xml in the folder of run \(plan.branch.run)")
+        }
+        await discard(plan)
+        await standAsBefore(plan)
+        return Failure(failure.status, "\(failure.message); \(guest.name) is as before", hint: failure.hint)
+    }
+
+    private func discard(_ plan: RevertPlan) async {
+        if !plan.isUndo { await ports.images.discard(plan.disks.map(\.next.path)) }
+    }
+
+    /// After a failure: started again if it was us who stopped it.
+    private func standAsBefore(_ plan: RevertPlan) async {
+        guard plan.before != .shutOff, (try? await ports.life.power()) == .shutOff else { return }
+        do throws(Failure) {
+            try await ports.life.start(paused: plan.before == .paused, resettingNVRAM: false)
+        } catch {
+            tell(.note("it could not be started again: \(error.message)"))
+        }
+    }
+
+    /// The guest is where it should be: what remains is what libvirt and our catalogue say of snapshots.
+    private func settle(_ plan: RevertPlan) async -> [String] {
+        var notes: [String] = []
+        func attempt(_ what: String, _ body: () async throws(Failure) -> Void) async {
+            do throws(Failure) { try await body() } catch { notes.append("\(what): \(error.message)") }
+        }
+        for snapshot in plan.forgotten {
+            await attempt("libvirt still lists \(snapshot.name)") { () throws(Failure) in
+                try await ports.life.forget(snapshot.name)
+            }
+        }
+        for snapshot in plan.restored {
+            await attempt("libvirt does not list \(snapshot.name)") { () throws(Failure) in
+                try await ports.life.restore(snapshot, replacing: plan.merged, asCurrent: false)
+            }
+        }
+        if let current = plan.current {
+            await attempt("libvirt's current snapshot is not \(current.name)") { () throws(Failure) in
+                try await ports.life.restore(current, replacing: plan.merged, asCurrent: true)
+            }
+        }
+        for (entry, fate) in plan.fates {
+            await attempt("\(entry.name) is not marked as \(fate.rawValue)") { () throws(Failure) in
+                try await ports.catalogue.mark(entry.run, fate)
+            }
+        }
+        if let resumed = plan.resumed {
+            await attempt("the branch that was taken up again is still listed") { () throws(Failure) in
+                try await ports.branches.drop(resumed.run)
+            }
+        }
+        return notes
+    }
+}
+
+/// The doors that what changes a snapshot's life goes through.
+public struct LifePorts: Sendable {
+    let hypervisor: any Hypervisor
+    let life: any GuestLife
+    let images: any ImageStore
+    var layers: any LayerStore
+    let journal: any Journal
+    let catalogue: any Catalogue
+    let branches: any BranchCatalogue
+    let time: any Time
+
+    public init(
+        hypervisor: any Hypervisor, life: any GuestLife, images: any ImageStore, layers: any LayerStore,
+        journal: any Journal, catalogue: any Catalogue, branches: any BranchCatalogue, time: any Time
+    ) {
+        self.hypervisor = hypervisor
+        self.life = life
+        self.images = images
+        self.layers = layers
+        self.journal = journal
+        self.catalogue = catalogue
+        self.branches = branches
+        self.time = time
+    }
+
+    func lineage(_ facts: GuestFacts) async throws(Failure) -> Lineage {
+        try await LineageReader(life: life, layers: layers, catalogue: catalogue, branches: branches).read(
+            facts.guest, facts.disks, isActive: facts.power != .shutOff)
+    }
+}

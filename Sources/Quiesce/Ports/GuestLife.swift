@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A guest's power, its saved definition, and what libvirt remembers of its snapshots: what going back to one needs.
+public protocol GuestLife: Sendable {
+    func power() async throws(Failure) -> GuestFacts.Power
+
+    /// Its memory lies in a managed save image, from which the next start would go on.
+    func hasManagedSave() async throws(Failure) -> Bool
+
+    /// Asks the guest to shut down and returns at once; it may take its time, or not do it at all.
+    func askToShutDown() async throws(Failure)
+
+    /// Takes the power away. Fine when there is none.
+    func powerOff() async throws(Failure)
+
+    func start(paused: Bool, resettingNVRAM: Bool) async throws(Failure)
+
+    /// Saves this definition with other images under some of its disks, as the next start is to find it.
+    func define(_ definition: String, with images: [DiskTarget: ImageLayer]) async throws(Failure)
+
+    /// Images that other domains use, all layers of their chains, with the domains' names.
+    func imagesOfOthers() async throws(Failure) -> [String: Set<String>]
+
+    /// Every snapshot that libvirt keeps metadata of, parents first.
+    func registeredSnapshots() async throws(Failure) -> [RegisteredSnapshot]
+
+    /// Makes libvirt know it, in place of what it knows under that name.
+    ///
+    /// - Parameter images: what the guest's definition in it is to name instead of layers that have been merged.
+    func restore(_ snapshot: RegisteredSnapshot, replacing images: [String: ImageLayer], asCurrent: Bool)
+        async throws(Failure)
+
+    /// Makes libvirt forget it and touches no image; fine when it does not know it.
+    func forget(_ name: String) async throws(Failure)
+}
+
+/// What libvirt remembers of one snapshot.
+public struct RegisteredSnapshot: Codable, Sendable, Hashable {
+    public enum Kind: String, Codable, Sendable { case disks, memory, `internal` }
+
+    public var name: String
+    public var parent: String?
+    public var isCurrent: Bool
+    public var kind: Kind
+    /// Seconds since 1970.
+    public var createdAt: Int64
+    /// The new layer of each disk that was cut.
+    public var overlays: [String: String]
+    /// Images that the definition kept in it names.
+    public var images: Set<String>
+    /// Whole, passwords included: what it takes to bring it back.
+    public var xml: String
+
+    public init(
+        name: String, parent: String? = nil, isCurrent: Bool = false, kind: Kind = .disks, createdAt: Int64 = 0,
+        overlays: [DiskTarget: String] = [:], images: Set<String> = [], xml: String = ""
+    ) {
+        self.name = name
+        self.parent = parent
+        self.isCurrent = isCurrent
+        self.kind = kind
+        self.createdAt = createdAt
+        self.overlays = overlays.reduce(into: [:]) { $0[$1.key.description] = $1.value }
+        self.images = images
+        self.xml = xml
+    }
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+public import Quiesce
+import SystemPackage
+
+extension QemuImages: LayerStore {
+    /// Long enough to copy any disk: only what the storage itself does not answer ends a merge.
+    private static let mergePatience = Duration.seconds(7 * 24 * 3600)
+
+    public func imagesLying(on images: Set<String>) async throws(Failure) -> [String: Set<String>] {
+        var users: [String: Set<String>] = [:]
+        for (place, here) in Dictionary(grouping: images, by: { split($0).folder }) where place != "/dev" {
+            guard let folder = try? Folder(place), let names = try? folder.names() else { continue }
+            let wanted = Set(here)
+            for name in names {
+                let path = folder.path(of: name)
+                guard (try? folder.status(of: name))?.type == .regular, let file = try? folder.open(name, O_RDONLY),
+                    let backing = (try? Qcow2Header(of: file))?.backing
+                else { continue }
+                let base = backing.hasPrefix("/") ? backing : folder.path(of: backing)
+                if wanted.contains(base) { users[base, default: []].insert(path) }
+            }
+        }
+        return users
+    }
+
+    public func open(among images: [String]) async throws(Failure) -> [String] {
+        var found: [String] = []
+        for image in images {
+            let isOpen = try explaining("cannot look at \(image)", else: .refused) { () throws(Errno) in
+                do throws(Errno) {
+                    return try OpenFile(posix { Glibc.open(image, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }).isOpenInQEMU()
+                } catch .noSuchFileOrDirectory {
+                    return false
+                }
+            }
+            if isOpen { found.append(image) }
+        }
+        return found
+    }
+
+    public func virtualSize(of image: ImageLayer) async throws(Failure) -> Int64 {
+        try await header(of: image).virtualSizeBytes
+    }
+
+    public func allocatedBytes(of image: String) async -> Int64? {
+        image.hasPrefix("/dev/") ? nil : try? Self.allocatedBytes(of: image)
+    }
+
+    public func freeBytes(in folder: String) async -> Int64? {
+        folder.hasPrefix("/dev") ? nil : try? Self.freeBytes(in: folder)
+    }
+
+    public func merge(_ top: ImageLayer, into base: ImageLayer) async throws(Failure) {
+        // -d leaves the overlay as it is: whole until the caller removes it, should we be killed.
+        try await change(
+            ["commit", "-q", "-d", "-f", top.format, "-b", base.path, "--", top.path],
+            "merge \(top.path) into \(base.path)", within: Self.mergePatience)
+    }
+
+    public func rest(_ image: ImageLayer, on base: ImageLayer) async throws(Failure) {
+        // -u: the contents are the same, only the name in the header changes.
+        try await change(
+            ["rebase", "-q", "-u", "-f", image.format, "-b", base.path, "-F", base.format, "--", image.path],
+            "lay \(image.path) on \(base.path)", within: Self.patience)
+    }
+
+    private func change(_ arguments: [String], _ what: String, within limit: Duration) async throws(Failure) {
+        let result: ToolResult
+        do throws(ToolError) { result = try await qemuImg.run(arguments, deadline: .now + limit) } catch {
+            throw Failure(error, "cannot \(what)")
+        }
+        guard !result.succeeded else { return }
+        let reason = result.reason
+        if reason.contains("lock") {
+            let images = arguments.filter { $0.hasPrefix("/") }
+            let holder = images.lazy.compactMap { ImageHolder.writer(of: $0) }.first
+            throw Failure(
+                .busy, "cannot \(what): \(holder.map { "\($0) has it open" } ?? reason)",
+                hint: images.map { "fuser -v \($0)" }.joined(separator: "\n"))
+        }
+        throw Failure(
+            .refused, "cannot \(what): \(reason)",
+            hint: reason.contains("No space left") ? "make room there and try again: nothing is lost" : nil)
+    }
+}

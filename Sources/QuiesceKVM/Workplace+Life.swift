@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+public import Quiesce
+
+/// What happens to snapshots after they are taken.
+extension OpenGuest {
+    public func lifePorts(in workplace: Workplace) throws(Failure) -> LifePorts {
+        LifePorts(
+            hypervisor: hypervisor, life: LibvirtLife(guest: guest), images: try images(), layers: try QemuImages(),
+            journal: workplace.journal, catalogue: workplace.catalogue, branches: workplace.ledger,
+            time: workplace.time)
+    }
+
+    /// For readers: without who else uses the images. On another host the images are out of sight, and what libvirt says
+    /// of the guest's own chains is all there is.
+    func lineage(in workplace: Workplace) async throws(Failure) -> Lineage {
+        let life = LibvirtLife(guest: guest)
+        let layers: any LayerStore = workplace.uri.isRemote ? OutOfSight() : try QemuImages()
+        return try await LineageReader(
+            life: life, layers: layers, catalogue: workplace.catalogue, branches: workplace.ledger
+        ).read(identity, hypervisor.disks(), isActive: life.power() != .shutOff, withStrangers: false)
+    }
+}
+
+extension Workplace {
+    public var pruneRule: PruneRule? { settings.prune }
+
+    /// Why snapshots of that guest are not to be pruned, by their runs. The one place that answers it: whoever exports,
+    /// pins or begins one adds to it here.
+    public func holds(on guest: GuestIdentity) async throws(Failure) -> [RunID: String] { [:] }
+}
+
+/// Images on another host.
+private struct OutOfSight: LayerStore {
+    private var failure: Failure { Failure(.refused, "the images are on another host") }
+
+    func chain(of image: ImageLayer) async throws(Failure) -> [ImageLayer] { throw failure }
+    func imagesLying(on images: Set<String>) async throws(Failure) -> [String: Set<String>] { throw failure }
+    func open(among images: [String]) async throws(Failure) -> [String] { throw failure }
+    func virtualSize(of image: ImageLayer) async throws(Failure) -> Int64 { throw failure }
+    func allocatedBytes(of image: String) async -> Int64? { nil }
+    func freeBytes(in folder: String) async -> Int64? { nil }
+    func merge(_ top: ImageLayer, into base: ImageLayer) async throws(Failure) { throw failure }
+    func rest(_ image: ImageLayer, on base: ImageLayer) async throws(Failure) { throw failure }
+}
