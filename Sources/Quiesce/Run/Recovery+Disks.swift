@@ -150,7 +150,8 @@ extension Recovery {
         if run.going.isEmpty, let middle = run.merges.first(where: { !$0.isHead }) {
             account.note(
                 .merge,
-                "\(middle.top) is whole still: the delete, commit or prune that was to merge it ends it when made again")
+                "\(middle.top) is whole still: the delete, commit or prune that was to merge it ends it when made again"
+            )
             return .failed
         }
         let open = run.going.isEmpty ? run.merges.filter { active[$0.target] == $0.top } : []
