@@ -72,10 +72,8 @@ struct ShapeRunTests {
     func memoryCommitted() async throws {
         let world = try withMemory()
         #expect(try await world.run().exit == 0)
-        let commit = CommitRun(
-            world.facts.guest, hypervisor: world.hypervisor, images: ScriptedImages(log: world.log, host: world.host),
-            journal: world.journal, catalogue: world.journal, time: world.time
-        ) { _ in }
+        let life = ScriptedLife(world.facts, log: world.log, host: world.host)
+        let commit = CommitRun(world.facts.guest, through: world.life(life)) { _ in }
         let report = try await commit.execute(try await commit.plan(.init()), .init())
         #expect(report.removed.contains(Self.memory))
         #expect(world.host.overlays.isEmpty)
