@@ -49,4 +49,12 @@ extension Connection {
     public func define(xml: String) throws(LibvirtError) -> Domain {
         Domain(try owned("virDomainDefineXMLFlags") { virDomainDefineXMLFlags(handle, xml, 0) }, of: self)
     }
+
+    /// Starts a domain that is gone with its process (`virDomainCreateXML`).
+    /// - Parameter endsWithConnection: the daemon destroys it when this connection ends, however that happens. A daemon
+    ///   that is started anew in between forgets it.
+    public func create(xml: String, endsWithConnection: Bool) throws(LibvirtError) -> Domain {
+        let flags = endsWithConnection ? VIR_DOMAIN_START_AUTODESTROY.rawValue : 0
+        return Domain(try owned("virDomainCreateXML") { virDomainCreateXML(handle, xml, flags) }, of: self)
+    }
 }

@@ -14,10 +14,13 @@ public struct HookCall: Sendable, Hashable {
     public var outcome: Outcome?
     /// What is about to be frozen.
     public var mountpoints: [String]
+    /// For `verify`: where the log stood at the cut.
+    public var recorded: Position?
 
     public init(
         _ verb: HookVerb, of hook: Hook, parameters: [String: String] = [:], instance: String? = nil,
-        lease: Duration = .seconds(60), outcome: Outcome? = nil, mountpoints: [String] = []
+        lease: Duration = .seconds(60), outcome: Outcome? = nil, mountpoints: [String] = [],
+        recorded: Position? = nil
     ) {
         self.verb = verb
         self.hook = hook
@@ -26,6 +29,7 @@ public struct HookCall: Sendable, Hashable {
         self.lease = lease
         self.outcome = outcome
         self.mountpoints = mountpoints
+        self.recorded = recorded
     }
 }
 

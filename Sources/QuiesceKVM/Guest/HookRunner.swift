@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import GuestAgent
+import JSON
 import Quiesce
 import Synchronization
 
@@ -186,6 +187,7 @@ extension HookRunner {
         if let outcome = call.outcome { variables["STILLPOINT_OUTCOME"] = outcome.rawValue }
         var parameters = call.parameters
         if let instance = call.instance { parameters["instance"] = instance }
+        if let recorded = call.recorded { parameters["recordedPosition"] = try? JSONValue(encoding: recorded).text() }
         for (key, value) in parameters { variables["STILLPOINT_PARAM_" + Self.upperSnake(key)] = value }
         return variables
     }

@@ -17,7 +17,7 @@ struct Manifest {
         do {
             let text = try JSONValue(encoding: report).text(.pretty) + "\n"
             let manifest = (name: Self.file, bytes: Array(text.utf8))
-            let others = artifacts.map { (name: $0.name, bytes: $0.bytes) } + [("domain.xml", Array(definition.utf8))]
+            let others = artifacts.map { (name: $0.name, bytes: $0.bytes) } + [(Self.definition, Array(definition.utf8))]
             files = others + [(DigestList.file, DigestList(of: others + [manifest]).bytes), manifest]
         } catch {
             throw Failure(.internalError, "the manifest of run \(report.run) cannot be written: \(error)")
@@ -42,6 +42,19 @@ struct Manifest {
 
     /// The state folder's copy; a missing or damaged one is an error, never an empty report.
     static func report(of run: RunID, in state: StateFolder) throws(Failure) -> RunReport {
+        let bytes = try paper(file, of: run, in: state)
+        do { return try JSONValue(parsing: bytes, limits: .ofOurOwn).decode(RunReport.self) } catch {
+            throw Failure(.internalError, "cannot read the manifest of run \(run): \(error)")
+        }
+    }
+
+    /// The guest's definition when the cut was made.
+    static func definition(of run: RunID, in state: StateFolder) throws(Failure) -> String {
+        String(decoding: try paper(definition, of: run, in: state), as: UTF8.self)
+    }
+
+    /// One of a run's papers, if all of them are as they were written.
+    static func paper(_ file: String, of run: RunID, in state: StateFolder) throws(Failure) -> [UInt8] {
         let what = "cannot read the manifest of run \(run)"
         let (bytes, damaged) = try explaining(what, else: .internalError) { () throws(Errno) -> ([UInt8], String?) in
             guard let folder = try state.folder.folder(runs)?.folder(run.description),
@@ -56,10 +69,8 @@ struct Manifest {
                 .internalError, "\(what): \(damaged) in \(state.path)/\(runs)/\(run) is not as it was written",
                 hint: "another copy lies beside the overlays, in \(beside)/\(run)")
         }
-        if bytes.isEmpty { throw Failure(.noSuchThing, "\(what): it is not in \(state.path)") }
-        do { return try JSONValue(parsing: bytes, limits: .ofOurOwn).decode(RunReport.self) } catch {
-            throw Failure(.internalError, "\(what): \(error)")
-        }
+        if bytes.isEmpty { throw Failure(.noSuchThing, "\(what): \(file) is not in \(state.path)") }
+        return bytes
     }
 
     /// Where the guardian of a run leaves its last word.
@@ -136,9 +147,10 @@ struct Manifest {
         try parent.sync()
     }
 
-    private static let runs = "runs"
+    static let runs = "runs"
     fileprivate static let beside = ".stillpoint"
-    private static let file = "manifest.json"
+    static let file = "manifest.json"
+    static let definition = "domain.xml"
     private static let note = "guard"
     private static let branch = "branch.json"
 }

@@ -62,6 +62,35 @@ enum Schema {
                     ) STRICT;
                     """)
         }
+        migrator.registerMigration("clones") { db in
+            // A clone's row is there before anything of it and goes last.
+            try db.execute(
+                sql: """
+                    CREATE TABLE clone (
+                        id TEXT PRIMARY KEY NOT NULL,
+                        guest TEXT NOT NULL,
+                        uuid TEXT NOT NULL,
+                        uri TEXT NOT NULL,
+                        cloneName TEXT NOT NULL,
+                        cloneUUID TEXT NOT NULL,
+                        folder TEXT NOT NULL,
+                        isKept INTEGER NOT NULL DEFAULT 0
+                    ) STRICT;
+                    CREATE TABLE verification (
+                        id INTEGER PRIMARY KEY,
+                        run TEXT NOT NULL,
+                        uuid TEXT NOT NULL,
+                        at TEXT NOT NULL,
+                        utcOffset INTEGER NOT NULL,
+                        level TEXT NOT NULL,
+                        result TEXT NOT NULL,
+                        detail TEXT NOT NULL,
+                        bootMs INTEGER,
+                        recoveryMs INTEGER
+                    ) STRICT;
+                    CREATE INDEX verificationOfRun ON verification (run, at);
+                    """)
+        }
         return migrator
     }
 }

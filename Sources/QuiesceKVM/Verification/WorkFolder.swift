@@ -61,7 +61,7 @@ struct WorkFolder: Sendable {
         return UInt64(status.f_bavail) * UInt64(status.f_frsize)
     }
 
-    private func remove(holding lock: FolderLock) async {
+    func remove(holding lock: FolderLock) async {
         for name in FolderEntries.of(path) {
             let file = "\(path)/\(name)"
             guard unlink(file) != 0, errno == EBUSY || errno == ENOTCONN else { continue }
@@ -78,7 +78,7 @@ struct WorkFolder: Sendable {
 }
 
 /// The exclusive flock(2) of a folder of our own user, held until the last reference goes.
-private final class FolderLock: Sendable {
+final class FolderLock: Sendable {
     private let descriptor: CInt
 
     /// Nil if another process has it.
