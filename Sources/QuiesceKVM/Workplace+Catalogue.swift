@@ -68,7 +68,12 @@ extension Workplace {
 
     private func list(_ open: OpenGuest) async throws(Failure) -> ListReport {
         let lineage = try await open.lineage(in: self)
-        return ListReport(lineage, allocated: open.allocated(Array(lineage.everyImage)))
+        var report = ListReport(lineage, allocated: open.allocated(Array(lineage.everyImage)))
+        for index in report.snapshots.indices {
+            guard let run = report.snapshots[index].run.flatMap(RunID.init) else { continue }
+            report.snapshots[index].verified = try await ledger.verifications(of: run, open.identity).last
+        }
+        return report
     }
 
     public func status(of guest: OpenGuest) async throws(Failure) -> StatusReport {

@@ -21,7 +21,8 @@ extension Position {
         case "sqlite": return equal("databases", recovered)
         case "etcd": return first([equal("clusterId", recovered), atLeast("revision", recovered)])
         case "redis": return atLeast("lastSave", recovered, saying: "the replication offset is not kept over a restart")
-        default: return relation == .exact ? comparedWholly(with: recovered) : .incomparable("not comparable by the host")
+        default:
+            return relation == .exact ? comparedWholly(with: recovered) : .incomparable("not comparable by the host")
         }
     }
 
@@ -46,7 +47,8 @@ extension Position {
     /// Of the recorded file: a server begins a new one when it starts.
     private func comparedBinlog(with recovered: Position) -> Comparison {
         switch relation {
-        case .exact: return first([equalSets("gtid", recovered), equal("file", recovered), equal("position", recovered)])
+        case .exact:
+            return first([equalSets("gtid", recovered), equal("file", recovered), equal("position", recovered)])
         case .atLeast:
             // GTID sets of MySQL are intervals, which its own hook compares.
             return first([equal("file", recovered), atLeast("position", recovered)])
@@ -64,12 +66,16 @@ extension Position {
     }
 
     private func equal(_ key: String, _ recovered: Position) -> Comparison {
-        guard let one = fields[key], let other = recovered.fields[key] else { return .incomparable("no \(key) to compare") }
+        guard let one = fields[key], let other = recovered.fields[key] else {
+            return .incomparable("no \(key) to compare")
+        }
         return one == other ? .holds : .differs("\(key) \(other), recorded was \(one)")
     }
 
     private func equalSets(_ key: String, _ recovered: Position) -> Comparison {
-        guard let one = fields[key], let other = recovered.fields[key] else { return .incomparable("no \(key) to compare") }
+        guard let one = fields[key], let other = recovered.fields[key] else {
+            return .incomparable("no \(key) to compare")
+        }
         func members(_ value: Value) -> Set<String> {
             Set("\(value)".split { $0 == "," || $0.isWhitespace }.map(String.init))
         }

@@ -69,7 +69,9 @@ extension ClonePlan {
         page.line(ink.bold("\(guest.name)   would be cloned as \(name)"))
         page.gap()
         page.rows("memory", ["\(ByteCount(memoryKiB << 10))"])
-        page.rows("disks", disks.map { "\($0.target.description.padded(to: 6)) \(folder)/\($0.target).qcow2  →  \($0.frozenImage)" })
+        page.rows(
+            "disks",
+            disks.map { "\($0.target.description.padded(to: 6)) \(folder)/\($0.target).qcow2  →  \($0.frozenImage)" })
         page.rows("left out", dropped)
         return page.text
     }

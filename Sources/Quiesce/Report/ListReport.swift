@@ -29,6 +29,8 @@ public struct ListReport: Codable, Sendable {
         public var growthBytes: Int64?
         /// Layers of its deepest frozen chain.
         public var depth: Int?
+        /// The last verification.
+        public var verified: VerificationRecord?
         public var standing: Standing
         /// The snapshot it stands on.
         public var parent: String?
@@ -89,18 +91,19 @@ public struct ListReport: Codable, Sendable {
     public func text(_ ink: Ink = .plain) -> String {
         guard !snapshots.isEmpty || !abandoned.isEmpty else { return "no snapshots\n" }
         var table = Table(rightAligned: [4])
-        table.add(["DOMAIN", "NAME", "CUT AT", "CONSISTENCY", "GROWTH", "STANDING", ""])
+        table.add(["DOMAIN", "NAME", "CUT AT", "CONSISTENCY", "GROWTH", "VERIFIED", "STANDING", ""])
         for row in snapshots {
             table.add([
                 row.domain, row.name, row.createdAt?.local ?? "?", row.consistency?.rawValue ?? "unknown",
-                row.growthBytes.map { "\(ByteCount($0))" } ?? "?", row.standing.rawValue,
+                row.growthBytes.map { "\(ByteCount($0))" } ?? "?",
+                row.verified.map { "\($0.level.rawValue) \($0.result.rawValue)" } ?? "-", row.standing.rawValue,
                 row.ours ? (row.inLibvirt || row.standing == .abandoned ? "" : "not in virsh") : "made by virsh",
             ])
         }
         for tip in abandoned {
             table.add([
                 tip.domain, "(before the revert to \(tip.revertedTo ?? "?"))", tip.leftAt?.local ?? "?", "",
-                tip.growthBytes.map { "\(ByteCount($0))" } ?? "?", "abandoned",
+                tip.growthBytes.map { "\(ByteCount($0))" } ?? "?", "-", "abandoned",
                 tip.run == abandoned.last { $0.uuid == tip.uuid }?.run ? "revert --undo" : "",
             ])
         }

@@ -38,7 +38,32 @@ public struct VerificationRecord: Codable, Sendable, Hashable {
             at: time, level: level, result: report.failure == nil ? check.result : .failed,
             detail: report.failure ?? check.detail, bootMs: report.clone?.bootMs, recoveryMs: report.clone?.recoveryMs)
     }
+}
 
-    /// `application ok, 2026-11-22 22:31:07.412 +01:00`
-    public var text: String { "\(level.rawValue) \(result.rawValue), \(at.local)" }
+extension [VerificationRecord] {
+    /// A snapshot's history, a line each; empty where there is none.
+    public func text(_ ink: Ink = .plain) -> String {
+        guard !isEmpty else { return "" }
+        var page = Page(label: 12)
+        page.gap()
+        var table = Table()
+        for record in self {
+            let recovery = record.recoveryMs.map { "recovered in \(Duration.milliseconds($0).forPeople)" }
+            table.add([
+                record.at.local, "\(record.level.rawValue) \(record.result.rawValue)", recovery ?? record.detail,
+            ])
+        }
+        page.rows("verified", table.rows)
+        return page.text
+    }
+}
+
+extension RunReport {
+    /// The manifest is older than what a clone showed later.
+    public mutating func learn(_ history: [VerificationRecord], of guest: GuestIdentity) {
+        guard let last = history.last(where: { $0.level == .application }),
+            let index = members.firstIndex(where: { $0.domain.uuid == guest.uuid })
+        else { return }
+        members[index].verification.application = Check(last.result, last.detail)
+    }
 }

@@ -51,8 +51,10 @@ public struct VerificationReport: Codable, Sendable {
             table.add([proof.place, proof.kind, frozen, proof.check.result.rawValue, proof.check.detail])
         }
         page.rows("images", table.rows)
-        page.gap()
-        clone?.write(on: &page)
+        if let clone {
+            page.gap()
+            clone.write(on: &page)
+        }
         return page.text
     }
 }

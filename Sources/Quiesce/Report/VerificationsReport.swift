@@ -46,7 +46,8 @@ public struct VerificationsReport: Codable, Sendable {
         for report in verified {
             table.add([
                 report.domain.name, report.snapshot, report.chain.result.rawValue, report.filesystem.result.rawValue,
-                report.application.result.rawValue, report.failure ?? report.clone.map { _ in report.application.detail } ?? "",
+                report.application.result.rawValue,
+                report.failure ?? report.clone.map { _ in report.application.detail } ?? "",
             ])
         }
         for one in missed { table.add([one.domain, one.snapshot, "-", "-", "-", one.error.message]) }

@@ -107,13 +107,19 @@ public struct CloneRun: Sendable {
             // Asked before the probes: what is not there after that does not come any more.
             let isSettled = try await settled(clone, since: begin + boot)
             let found = await clone.applications(Self.choices(of: open))
-            for (index, wanted) in open.enumerated().reversed() {
-                let facts = found.first { $0.choice.hook.name == wanted.choice.hook.name && $0.instance == wanted.instance }
-                guard let result = await verify(wanted, as: facts, in: clone, isSettled, until: deadline) else { continue }
-                report.applications.insert(result, at: 0)
-                report.recoveryMs = begin.duration(to: time.now).inMilliseconds
-                open.remove(at: index)
+            var rest: [Wanted] = []
+            for wanted in open {
+                let facts = found.first {
+                    $0.choice.hook.name == wanted.choice.hook.name && $0.instance == wanted.instance
+                }
+                if let result = await verify(wanted, as: facts, in: clone, isSettled, until: deadline) {
+                    report.applications.append(result)
+                    report.recoveryMs = begin.duration(to: time.now).inMilliseconds
+                } else {
+                    rest.append(wanted)
+                }
             }
+            open = rest
             if open.isEmpty { break }
             if case .ended(let why) = await clone.state() {
                 return Check(.failed, "the clone stopped while its applications recovered: \(why)")
@@ -131,6 +137,7 @@ public struct CloneRun: Sendable {
     private func boot(
         _ clone: any Clone, since begin: ContinuousClock.Instant, until deadline: ContinuousClock.Instant
     ) async throws(Failure) -> Check? {
+        var tens: Int64 = 0
         while await !clone.answers() {
             try interruption.check()
             switch await clone.state() {
@@ -141,7 +148,9 @@ public struct CloneRun: Sendable {
             guard time.now < deadline else {
                 return Check(.notChecked, "the clone's agent did not answer within \(request.limit.forPeople)")
             }
-            tell("booting, \(Duration.seconds(begin.duration(to: time.now).components.seconds).forPeople)")
+            let elapsed = begin.duration(to: time.now).components.seconds / 10
+            if elapsed > tens { tell("booting, \(Duration.seconds(elapsed * 10).forPeople)") }
+            tens = max(tens, elapsed)
             await pause(until: deadline)
         }
         return nil

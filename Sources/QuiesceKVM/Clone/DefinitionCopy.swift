@@ -77,7 +77,9 @@ struct DefinitionCopy {
     /// Where the UEFI variables lie that a definition names.
     static func nvram(of saved: String) throws(Failure) -> String? {
         let nvram = try DomainDefinition.root(of: saved).child("os")?.child("nvram")
-        guard let path = nvram?.child("source")?.attribute("file") ?? nvram?.stringValue, !path.isEmpty else { return nil }
+        guard let path = nvram?.child("source")?.attribute("file") ?? nvram?.stringValue, !path.isEmpty else {
+            return nil
+        }
         return path
     }
 
@@ -152,7 +154,11 @@ struct DefinitionCopy {
                     drop("\(part.name ?? "") \(part.stringValue ?? "")")
                 }
             case "dtb", "loader":
-                if isClone { part.duplicate.map(os.addChild) } else { drop("\(part.name ?? "") \(part.stringValue ?? "")") }
+                if isClone {
+                    part.duplicate.map(os.addChild)
+                } else {
+                    drop("\(part.name ?? "") \(part.stringValue ?? "")")
+                }
             case "nvram", "firmware": break
             case let other: drop("os \(other)")
             }

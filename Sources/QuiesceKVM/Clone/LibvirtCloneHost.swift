@@ -144,8 +144,9 @@ struct LibvirtCloneHost: CloneHost {
         // UEFI variables are a few hundred KiB.
         try explaining("cannot copy \(file)", else: .refused) { () throws(Errno) in
             let source: OpenFile
-            do throws(Errno) { source = try OpenFile(posix { open(file, O_RDONLY | O_CLOEXEC) }) } catch
-                .noSuchFileOrDirectory { return }
+            do throws(Errno) {
+                source = try OpenFile(posix { open(file, O_RDONLY | O_CLOEXEC) })
+            } catch .noSuchFileOrDirectory { return }
             let bytes = try source.read(min(Int(clamping: source.status().size), 64 << 20))
             try OpenFile(posix { open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600) }).write(bytes)
         }

@@ -56,7 +56,8 @@ struct DomainDefinition {
     static func root(of xml: String, _ name: String = "domain") throws(Failure) -> XMLElement {
         let text = xml.lastIndex { !$0.isWhitespace }.map { xml[...$0].drop(while: \.isWhitespace) } ?? ""
         let document =
-            text.hasPrefix("<\(name)") && (text.hasSuffix("</\(name)>") || text.hasSuffix("/>"))
+            text.hasPrefix("<\(name)")
+                && (text.hasSuffix("</\(name)>") || text.hasSuffix("/>") && !text.dropFirst().contains("<"))
             ? try? XMLDocument(data: Data(text.utf8), options: [.nodeLoadExternalEntitiesNever]) : nil
         guard let root = document?.rootElement(), root.name == name else {
             throw Failure(.internalError, "libvirt's definition of the domain is not whole, readable XML")

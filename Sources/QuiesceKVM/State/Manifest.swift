@@ -17,7 +17,8 @@ struct Manifest {
         do {
             let text = try JSONValue(encoding: report).text(.pretty) + "\n"
             let manifest = (name: Self.file, bytes: Array(text.utf8))
-            let others = artifacts.map { (name: $0.name, bytes: $0.bytes) } + [(Self.definition, Array(definition.utf8))]
+            let others =
+                artifacts.map { (name: $0.name, bytes: $0.bytes) } + [(Self.definition, Array(definition.utf8))]
             files = others + [(DigestList.file, DigestList(of: others + [manifest]).bytes), manifest]
         } catch {
             throw Failure(.internalError, "the manifest of run \(report.run) cannot be written: \(error)")
@@ -69,7 +70,7 @@ struct Manifest {
                 .internalError, "\(what): \(damaged) in \(state.path)/\(runs)/\(run) is not as it was written",
                 hint: "another copy lies beside the overlays, in \(beside)/\(run)")
         }
-        if bytes.isEmpty { throw Failure(.noSuchThing, "\(what): \(file) is not in \(state.path)") }
+        if bytes.isEmpty { throw Failure(.noSuchThing, "\(what): it is not in \(state.path)") }
         return bytes
     }
 

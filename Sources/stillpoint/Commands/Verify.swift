@@ -28,11 +28,16 @@ struct Verify: Verb {
     var output: Output { shape.output }
 
     func validate() throws {
+        if !all, domain == nil { throw ValidationError("no domain is named, nor --all") }
+        if let folder = clone.scratch, !folder.hasPrefix("/") {
+            throw ValidationError("--scratch '\(folder)' is no absolute path")
+        }
         if all, domain != nil { throw ValidationError("DOMAIN and --all do not go together") }
         if !all, every != nil { throw ValidationError("--every goes with --all") }
         if all, clone.keep || clone.dryRun { throw ValidationError("--keep and --dry-run are for one snapshot") }
         if level != .application, clone.isUsed {
-            throw ValidationError("--keep, --half-memory, --timeout, --scratch and --dry-run go with --level application")
+            throw ValidationError(
+                "--keep, --half-memory, --timeout, --scratch and --dry-run go with --level application")
         }
     }
 
@@ -81,7 +86,9 @@ struct Verify: Verb {
         let due = try await workplace.unverified(at: level, for: every?.duration ?? .zero)
         var result = VerificationsReport(notDue: due.rest)
         for entry in due.entries {
-            if let status = interruption.status { throw Failure(status, "interrupted, \(result.verified.count) verified") }
+            if let status = interruption.status {
+                throw Failure(status, "interrupted, \(result.verified.count) verified")
+            }
             let progress = Progress("\(entry.guest.name) \(entry.name)", quiet: general.quiet)
             do throws(Failure) {
                 let open = try await workplace.guest(entry.guest.uuid)
@@ -104,7 +111,8 @@ struct Verify: Verb {
 struct CloneOptions: ParsableArguments {
     @Flag(help: "Leave the clone running, for a look; virsh destroy ends it.") var keep = false
     @Flag(help: "Give the clone half of the guest's memory.") var halfMemory = false
-    @Option(help: "How long all of it may take; default 10m. What is not done by then is not checked.") var timeout: Span?
+    @Option(help: "How long all of it may take; default 10m. What is not done by then is not checked.") var timeout:
+        Span?
     @Option(help: "Folder for what the clone writes; default /var/tmp.") var scratch: String?
     @Flag(help: "Print what would be cloned and start nothing.") var dryRun = false
 
@@ -113,8 +121,6 @@ struct CloneOptions: ParsableArguments {
     func run(
         on open: OpenGuest, in workplace: Workplace, _ interruption: Interruption, _ progress: Progress
     ) throws(Failure) -> CloneRun {
-        let folder = scratch ?? "/var/tmp"
-        guard folder.hasPrefix("/") else { throw Failure(.usage, "--scratch '\(folder)' is no absolute path") }
         var request = CloneRun.Request()
         request.limit = timeout?.duration ?? request.limit
         (request.halvesMemory, request.keeps) = (halfMemory, keep)
@@ -122,7 +128,7 @@ struct CloneOptions: ParsableArguments {
         try workplace.configure(&snapshot, for: open.identity)
         request.hooks = snapshot.hooks
         return CloneRun(
-            on: try open.clones(in: folder), request, time: workplace.time, interruption: interruption
+            on: try open.clones(in: scratch ?? "/var/tmp"), request, time: workplace.time, interruption: interruption
         ) { progress.show($0) }
     }
 }

@@ -190,6 +190,43 @@ struct ReportTextTests {
         try expectTidy(report.text(), is: "verify-failed.txt")
     }
 
+    @Test("verify with a clone: what each application recovered to; and one that did not boot")
+    func clone() throws {
+        let plan = ClonePlan(
+            id: try #require(RunID("0123456789abcdef0123456789abcdef")), guest: .db01, name: "db01-verify-01234567",
+            uuid: "11111111-2222-4333-8444-555555555555", folder: "/var/tmp/stillpoint-clone-0123",
+            disks: try Examples.snapshot().disks,
+            dropped: ["interface network default", "disk vdc (/srv/kvm/swap.qcow2)"],
+            memoryKiB: 4 << 20, definition: "")
+        try expectTidy(plan.text(), is: "clone-plan.txt")
+        func wanted(_ name: String, _ instance: String?, _ version: String) -> CloneRun.Wanted {
+            CloneRun.Wanted(
+                choice: HookChoice(Hook(name: name, origin: "built in", sha256: "", text: "")), instance: instance,
+                version: version)
+        }
+        var report = VerificationReport(
+            domain: .db01, snapshot: "20261122-223105", run: "0123456789abcdef0123456789abcdef",
+            consistency: .application, chain: Check(.ok, "2 disks, QEMU and both definitions agree"),
+            filesystem: Check(.ok, "3/3 clean"), filesystems: [])
+        report.application = Check(.ok, "2 applications whole, booted in 41 s, recovered in 1 min 04 s")
+        report.clone = CloneReport(plan)
+        report.clone?.applications = [
+            .init(wanted("postgresql", "15/main", "15.18"), Check(.ok, "pg_amcheck clean, recovered to 0/3A1F2C8")),
+            .init(wanted("mysql", nil, "10.11.19"), Check(.ok, "GTIDs 0-1-4711; CHECK TABLE: all tables OK")),
+        ]
+        report.clone?.kept = true
+        try expectTidy(report.text(), is: "verify-application.txt")
+        report.application = Check(.notChecked, "the clone's agent did not answer within 10 min 00 s")
+        report.clone?.applications = []
+        report.clone?.kept = false
+        report.clone?.console = ["[    1.2] VFS: Cannot open root device", "[    1.3] Kernel panic - not syncing"]
+        try expectTidy(report.text(), is: "verify-not-booted.txt")
+        #expect(report.status(asked: .application) == .filesystemOnly && report.status(asked: nil) == .reached)
+        var all = VerificationsReport(notDue: 3)
+        all.verified = [report]
+        try expectTidy(all.text(), is: "verify-all.txt")
+    }
+
     @Test("freeze and thaw by hand")
     func hand() throws {
         let freeze = FreezeReport(domain: .db01, mountpoints: ["/", "/var"], frozen: 2, until: Examples.start)

@@ -17,6 +17,7 @@ enum Heard: String, Sendable {
     case catalogue, mark, told
     case askedToShutDown, poweredOff, started, defined, restored, forgotten
     case mergedIdle, rested, branchKept, branchChanged, branchDropped, moved
+    case cloneSweep, cloneStart, cloneState, cloneVerify, cloneRemove, cloneKeep
 }
 
 /// The one script book of a test: all fakes write into it in the order in which they are called, and it says what is
