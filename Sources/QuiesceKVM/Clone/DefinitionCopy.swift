@@ -339,14 +339,6 @@ extension XMLElement {
         return copy
     }
 
-    func set(_ name: String, _ value: String) {
-        removeAttribute(forName: name)
-        let attribute = XMLNode(kind: .attribute)
-        attribute.name = name
-        attribute.stringValue = value
-        addAttribute(attribute)
-    }
-
     fileprivate func keepAttributes(_ names: Set<String>) {
         for name in (attributes ?? []).compactMap(\.name) where !names.contains(name) { removeAttribute(forName: name) }
         elements.forEach { $0.detach() }
