@@ -7,7 +7,8 @@ extension OpenGuest {
     /// - Parameter scratch: absolute path of the folder for the clone's overlays.
     public func clones(in scratch: String) throws(Failure) -> any CloneHost {
         LibvirtCloneHost(
-            guest: guest, identity: identity, state: workplace.state, ledger: workplace.ledger, images: try QemuImages(),
+            guest: guest, identity: identity, state: workplace.state, ledger: workplace.ledger,
+            images: try QemuImages(),
             time: workplace.time, scratch: scratch)
     }
 
