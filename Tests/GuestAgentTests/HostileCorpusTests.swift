@@ -16,6 +16,8 @@ struct HostileCorpusTests {
         }
     }
 
+    private static let members: String = (0..<50_000).map { #""m\#($0)":1"# }.joined(separator: ",")
+
     private static let sizes: [String] =
         [1 << 16, 1 << 20, 4 << 20, 10 << 20, 11 << 20].flatMap { size in
             let text = String(repeating: "x", count: size)
@@ -23,7 +25,7 @@ struct HostileCorpusTests {
         } + [
             #"{"return":["# + String(repeating: "1,", count: 200_000) + "1]}",
             #"{"return":["# + String(repeating: "[],", count: 100_000) + "1]}",
-            #"{"return":{"# + (0..<50_000).map { #""m\#($0)":1"# }.joined(separator: ",") + "}}",
+            #"{"return":{"# + members + "}}",
             #"{"return":"# + String(repeating: "9", count: 500_000) + "}",
             #"{"return":0."# + String(repeating: "0", count: 500_000) + "1}",
             #"{"return":"# + String(repeating: " ", count: 1 << 20) + "2}",
