@@ -9,64 +9,85 @@ struct HostileCorpusTests {
 
     static let corpus: [String] = depths + sizes + cuts + characters + numbers + structures
 
-    private static let depths = [17, 32, 33, 64, 65, 512, 100_000].flatMap { depth in
-        [("[", "]"), (#"{"a":"#, "}"), (#"[{"b":"#, "}]")].flatMap { open, close in
-            let (opened, closed) = (String(repeating: open, count: depth), String(repeating: close, count: depth))
-            return [#"{"return":"# + opened, #"{"return":"# + opened + "1" + closed + "}"]
+    private static let depths: [String] = {
+        var replies: [String] = []
+        let brackets: [(String, String)] = [("[", "]"), (#"{"a":"#, "}"), (#"[{"b":"#, "}]")]
+        for depth: Int in [17, 32, 33, 64, 65, 512, 100_000] {
+            for (open, close) in brackets {
+                let start: String = #"{"return":"# + String(repeating: open, count: depth)
+                replies.append(start)
+                replies.append("\(start)1\(String(repeating: close, count: depth))}")
+            }
         }
-    }
+        return replies
+    }()
 
-    private static let members: String = (0..<50_000).map { #""m\#($0)":1"# }.joined(separator: ",")
-
-    private static let sizes: [String] =
-        [1 << 16, 1 << 20, 4 << 20, 10 << 20, 11 << 20].flatMap { size in
+    private static let sizes: [String] = {
+        var replies: [String] = []
+        for size: Int in [1 << 16, 1 << 20, 4 << 20, 10 << 20, 11 << 20] {
             let text = String(repeating: "x", count: size)
-            return [text, #"{"return":"\#(text)"}"#, #"{"\#(text)":1}"#, #"{"error":{"class":"a","desc":"\#(text)"}}"#]
-        } + [
-            #"{"return":["# + String(repeating: "1,", count: 200_000) + "1]}",
-            #"{"return":["# + String(repeating: "[],", count: 100_000) + "1]}",
-            #"{"return":{"# + members + "}}",
-            #"{"return":"# + String(repeating: "9", count: 500_000) + "}",
-            #"{"return":0."# + String(repeating: "0", count: 500_000) + "1}",
-            #"{"return":"# + String(repeating: " ", count: 1 << 20) + "2}",
-            #"{"return":"# + String(repeating: "\n", count: 500_000) + "2}",
-        ]
+            replies.append(text)
+            replies.append(#"{"return":"\#(text)"}"#)
+            replies.append(#"{"\#(text)":1}"#)
+            replies.append(#"{"error":{"class":"a","desc":"\#(text)"}}"#)
+        }
+        for (part, count): (String, Int) in [("1,", 200_000), ("[],", 100_000)] {
+            replies.append(#"{"return":[\#(String(repeating: part, count: count))1]}"#)
+        }
+        for (part, count): (String, Int) in [("9", 500_000), (" ", 1 << 20), ("\n", 500_000)] {
+            replies.append(#"{"return":\#(String(repeating: part, count: count))2}"#)
+        }
+        let members: [String] = (0..<50_000).map { (number: Int) -> String in "\"m\(number)\":1" }
+        replies.append(#"{"return":{\#(members.joined(separator: ","))}}"#)
+        return replies
+    }()
 
     /// Every good reply, ended at a tenth, two tenths, … of its length.
-    private static let cuts = Question.allCases.flatMap { question in
-        (1..<10).map { String(question.rawValue.prefix(question.rawValue.count * $0 / 10)) }
-    }
-
-    private static let characters: [String] =
-        (UInt8(0)..<32).flatMap { code -> [String] in
-            let raw = String(UnicodeScalar(code))
-            let escaped = #"\u00"# + (code < 16 ? "0" : "") + String(code, radix: 16)
-            return [#"{"return":"\#(raw)"}"#, #"{"error":{"class":"a","desc":"\#(escaped)"}}"#]
+    private static let cuts: [String] = {
+        var replies: [String] = []
+        for question in Question.allCases {
+            let whole = question.rawValue
+            for tenth in 1..<10 { replies.append(String(whole.prefix(whole.count * tenth / 10))) }
         }
-        + [
+        return replies
+    }()
+
+    private static let characters: [String] = {
+        var replies: [String] = []
+        for code in UInt8(0)..<32 {
+            let digits: String = (code < 16 ? "0" : "") + String(code, radix: 16)
+            replies.append("{\"return\":\"\(String(UnicodeScalar(code)))\"}")
+            replies.append(#"{"error":{"class":"a","desc":"\u00\#(digits)"}}"#)
+        }
+        let texts: [String] = [
             "\u{7F}", "\u{9B}31m", "\u{1B}[2J", "\u{1B}]0;owned\u{7}", "\u{202E}", "\u{2066}", "\u{200B}", "\u{FEFF}",
             "\u{2028}", "\u{E000}", "\u{FFFF}", "\u{10FFFF}", "\u{E0041}", "e\u{301}", "\r\nthawed",
-        ].flatMap { text -> [String] in
-            let escaped = JSONValue.string(text)
-            let error: JSONValue = ["error": ["class": escaped, "desc": escaped]]
-            let whole: JSONValue = ["return": escaped]
-            return [text + #"{"return":2}"#, #"{"return":2}"# + text] + [error, whole].compactMap { try? $0.text() }
+        ]
+        for text in texts {
+            let error: JSONValue = ["error": ["class": .string(text), "desc": .string(text)]]
+            let whole: JSONValue = ["return": .string(text)]
+            replies.append("\(text){\"return\":2}")
+            replies.append("{\"return\":2}\(text)")
+            if let reply = try? error.text() { replies.append(reply) }
+            if let reply = try? whole.text() { replies.append(reply) }
         }
-        + [#"\ud800"#, #"\udfff"#, #"\ud800\ud800"#, #"\udc00\ud800"#, #"\ud83d\u0041"#, #"\u12"#, #"\x41"#, #"\"#].map
-    {
-        #"{"return":"\#($0)"}"#
-    }
+        let escapes: [String] = [
+            #"\ud800"#, #"\udfff"#, #"\ud800\ud800"#, #"\udc00\ud800"#, #"\ud83d\u0041"#, #"\u12"#, #"\x41"#, #"\"#,
+        ]
+        for escape in escapes { replies.append("{\"return\":\"\(escape)\"}") }
+        return replies
+    }()
 
-    private static let numbers = [
+    private static let numbers: [String] = [
         "-1", "-0", "00", "01", "+1", ".5", "1.", "1e", "1e5", "1E400", "-1e400", "0x10", "1_000", "1,5", "2.0", "1.5",
         "NaN",
         "Infinity", "-Infinity", "4097", "2147483648", "4294967296", "9223372036854775807", "9223372036854775808",
         "-9223372036854775808", "-9223372036854775809", "18446744073709551616", "1e-400", "\"2\"", "[2]", "{\"n\":2}",
         "true",
         "null", "TRUE", "nul", "tru", "2 2", "２",
-    ].map { #"{"return":\#($0)}"# }
+    ].map { (number: String) -> String in "{\"return\":\(number)}" }
 
-    private static let structures = [
+    private static let structures: [String] = [
         "", "{", "}", "[", "]", "{}", "[]", "null", "{}{}", "[{}]", #"{"return"}"#, #"{"return":}"#, #"{return:2}"#,
         #"{'return':2}"#, #"{"return":2,}"#, #"{,"return":2}"#, #"{"return":2}}"#, #"{"return":2} {"return":3}"#,
         #"{"return":2,"return":2}"#, #"{"return":2,"error":{"class":"a","desc":"b"}}"#, #"{"error":2}"#,

@@ -42,7 +42,7 @@ enum HookScript {
             echo "${now%%.*}" >"/run/stillpoint/active-$STILLPOINT_RUN"
         fi
         f=$d/$4
-        : >"$f.word"
+        [ ! -e "$f.word" ] || : >"$f.word"
         end="stillpoint-end $STILLPOINT_RUN $5"
         newline='
         '
@@ -79,7 +79,7 @@ enum HookScript {
                 hook "$1" "$2" 3>&- 4>&- 5>&-
                 c=$?
                 turn=''
-                read -r turn word <"$f.word"
+                [ ! -s "$f.word" ] || read -r turn word <"$f.word"
                 if [ "$turn" = next ] && [ -n "${7-}" ] && { [ "$1" != pre-freeze ] || [ "$c" = 0 ]; }; then
                     echo "$word next" >"$d/$7.gate"
                 fi
