@@ -22,7 +22,12 @@ extension Lab.Base {
         #expect(words.contains { $0.contains("clone") && $0.contains("vda.qcow2") }, "\(words)")
         for word in words {
             #expect(!word.contains("netdev") && !word.contains("-net") && !word.contains("hostdev"), "\(word)")
-            for image in images where word.contains(image) { #expect(word.contains("\"read-only\":true"), "\(word)") }
+            for image in images where word.contains(image) {
+                // libvirt has two nodes a layer: the file's opens as the format's above it does, and that only reads.
+                let node = try #require(try JSONValue(parsing: word)["node-name"]?.string)
+                let above = try #require(words.first { $0.contains("\"file\":\"\(node)\"") })
+                #expect(word.contains("\"auto-read-only\":true") && above.contains("\"read-only\":true"), "\(above)")
+            }
         }
         for image in images { #expect(words.contains { $0.contains(image) }, "\(image) is not in the clone's chain") }
         // As long as it runs, nothing may be merged into what it stands on.
