@@ -12,7 +12,6 @@ extension Consistency: ExpressibleByArgument {}
 /// `5s`, `500ms`, `2m`, `12h`, `7d`.
 struct Span: ExpressibleByArgument {
     let duration: Duration
-    static let oneMinute = Span(.seconds(60))
     static let fiveMinutes = Span(.seconds(300))
 
     private init(_ duration: Duration) { self.duration = duration }

@@ -36,7 +36,11 @@ struct Stillpoint: AsyncParsableCommand {
         footprint_reduce()
         let done = DispatchSemaphore(value: 0)
         Task.detached {
-            await obey(Array(CommandLine.arguments.dropFirst()))
+            // An option whose value may be left out is two for the parser.
+            await obey(
+                CommandLine.arguments.dropFirst().map {
+                    $0.replacing("--shutdown=", with: "--shutdown-within=", maxReplacements: 1)
+                })
             done.signal()
         }
         done.wait()

@@ -14,10 +14,11 @@ struct Revert: Verb {
     @Argument(help: "The snapshot, by its name or the beginning of its run.") var name: String?
     @Flag(help: "Start the guest afterwards, however it stood before.") var running = false
     @Flag(help: "Start it paused.") var paused = false
-    @Option(
-        defaultAsFlag: Span.oneMinute, parsing: .next,
-        help: "Ask a running guest to shut down first, with so much time for it (60s).")
-    var shutdown: Span?
+    @Flag(
+        name: .customLong("shutdown"),
+        help: "Ask a running guest to shut down first, and wait 60s for it; --shutdown=5m waits longer.")
+    var shutdown = false
+    @Option(name: .customLong("shutdown-within"), help: .hidden) var patience: Span?
     @Flag(help: "Take a running guest's power away first.") var destroy = false
     @Flag(help: "Back to where the guest was before the last revert.") var undo = false
     @Flag(name: .customLong("reset-nvram"), help: "Start with new UEFI variables.") var resetNVRAM = false
@@ -31,14 +32,14 @@ struct Revert: Verb {
     func validate() throws {
         if name == nil, !undo { throw ValidationError("revert wants the snapshot's name, or --undo") }
         if running, paused { throw ValidationError("--running and --paused do not go together") }
-        if shutdown != nil, destroy {
+        if shutdown || patience != nil, destroy {
             throw ValidationError("--shutdown and --destroy do not go together")
         }
     }
 
     private var request: RevertRequest {
         var request = RevertRequest(undo ? .undo(name) : .snapshot(name ?? ""))
-        if let shutdown { request.stop = .shutDown(within: shutdown.duration) }
+        if shutdown || patience != nil { request.stop = .shutDown(within: patience?.duration ?? .seconds(60)) }
         if destroy { request.stop = .powerOff }
         if running || paused { request.ending = paused ? .paused : .running }
         request.resetsNVRAM = resetNVRAM
