@@ -38,10 +38,12 @@ struct SnapshotOptions: ParsableArguments {
     @Flag(name: .customLong("no-expedite"), help: "Leave the guest's RCU as it is during the freeze.")
     var noExpedite = false
 
-    @Option(
-        defaultAsFlag: Span.fiveMinutes, parsing: .next,
-        help: "Shut the guest down for the cut, with so much time for it (5m), and start it again.")
-    var shutdown: Span?
+    @Flag(
+        name: .customLong("shutdown"),
+        help: "Shut the guest down for the cut, and start it again; --shutdown=10m gives it more time than 5m.")
+    var shutsDown = false
+    @Option(name: .customLong("shutdown-within"), help: .hidden) var patience: Span?
+    var shutdown: Span? { patience ?? (shutsDown ? .fiveMinutes : nil) }
 
     @Option(help: "RAM and processor state of the same moment go to this file, without a freeze.")
     var memory: String?

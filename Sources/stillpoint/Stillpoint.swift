@@ -36,7 +36,7 @@ struct Stillpoint: AsyncParsableCommand {
         footprint_reduce()
         let done = DispatchSemaphore(value: 0)
         Task.detached {
-            // An option whose value may be left out is two for the parser.
+            // An option whose value may be left out is two for the parser, which else drops a value that it cannot read.
             await obey(
                 CommandLine.arguments.dropFirst().map {
                     $0.replacing("--shutdown=", with: "--shutdown-within=", maxReplacements: 1)
