@@ -54,7 +54,7 @@ final class AgentGuestControl: GuestControl {
     }
 
     func arm(_ mountpoints: [String], longStop: Duration, expedites: Bool) async throws(GuestFailure) -> DeadMan {
-        let words = [run.description, Self.seconds(longStop), expedites ? "1" : "0"]
+        let words = [run.description, HookRunner.seconds(longStop), expedites ? "1" : "0"]
         let answer = try await GuestScript.arm.run(words + mountpoints, on: agent, within: .seconds(20))
         switch answer.split(separator: "\n").last {
         case "armed": return .armed
@@ -64,7 +64,7 @@ final class AgentGuestControl: GuestControl {
     }
 
     func steady(_ mountpoints: [String], deadline: Duration, expedites: Bool) async throws(GuestFailure) {
-        let words = [run.description, Self.seconds(deadline), expedites ? "1" : "0"]
+        let words = [run.description, HookRunner.seconds(deadline), expedites ? "1" : "0"]
         _ = try await GuestScript.steady.run(words + mountpoints, on: agent, within: .seconds(10))
     }
 
@@ -102,6 +102,4 @@ final class AgentGuestControl: GuestControl {
             throw GuestFailure(error)
         }
     }
-
-    private static func seconds(_ duration: Duration) -> String { "\(max(1, duration.components.seconds))" }
 }

@@ -207,11 +207,7 @@ struct Look: Sendable {
         currentSnapshot = try domain.currentSnapshot()?.name
         libvirtVersion = try connection.libraryVersion()
         qemuVersion = try connection.hypervisorVersion()
-        for other in try connection.domains() where other.uuid != domain.uuid {
-            // A domain that goes away while we look shares nothing any more.
-            guard let live = try? other.xml() else { continue }
-            others.append((other.name, [live, (try? other.xml(.inactive)) ?? live]))
-        }
+        others = try connection.definitions(besides: domain)
         try find(in: others.flatMap(\.xml), connection)
     }
 

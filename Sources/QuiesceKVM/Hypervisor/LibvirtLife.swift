@@ -53,14 +53,8 @@ struct LibvirtLife: GuestLife {
 
     func imagesOfOthers() async throws(Failure) -> [String: Set<String>] {
         let others = try await guest.run("look at the other guests") {
-            [connection = guest.connection] domain throws(LibvirtError) -> [(name: String, xml: [String])] in
-            var others: [(name: String, xml: [String])] = []
-            for other in try connection.domains() where other.uuid != domain.uuid {
-                // A domain that goes away while we look uses nothing any more.
-                guard let live = try? other.xml() else { continue }
-                others.append((other.name, [live, (try? other.xml(.inactive)) ?? live]))
-            }
-            return others
+            [connection = guest.connection] domain throws(LibvirtError) in
+            try connection.definitions(besides: domain)
         }
         var users: [String: Set<String>] = [:]
         for other in others {
