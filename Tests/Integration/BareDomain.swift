@@ -20,6 +20,7 @@ struct BareDomain: Sendable {
         size: String = "16M", and others: (String) async throws -> String = { _ in "" }, firmware: String = "",
         running: Bool = true, _ body: (BareDomain) async throws -> Void
     ) async throws {
+        try await Program.succeed(LabGuest.lab, "daemons", "start")
         let folder = "/var/tmp/stillpoint-it-\(getpid())"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         chmod(folder, 0o755)

@@ -3,7 +3,9 @@
 import Testing
 
 /// All tests that need a real guest, one after the other: guests share the machine.
-@Suite("on the lab's guests", .serialized, .enabled(if: Place.isLabWanted, "set STILLPOINT_LAB to run these"))
+@Suite(
+    "on the lab's guests", .serialized, .enabled(if: Place.isLabWanted, "set STILLPOINT_LAB to run these"),
+    .noDaemonLeft)
 enum Lab {}
 
 /// Boots one guest for a whole suite and takes it down afterwards, whatever happened in between.
@@ -22,6 +24,20 @@ struct OneGuest: SuiteTrait, TestScoping {
             result = .failure(error)
         }
         await guest.down()
+        try result.get()
+    }
+}
+
+/// Afterwards libvirt's daemons are as before: whoever needs them starts them, and a domain of its own is no guest of the lab.
+struct NoDaemonLeft: SuiteTrait, TestScoping {
+    var isRecursive: Bool { false }
+
+    func provideScope(
+        for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
+    ) async throws {
+        let result: Result<Void, any Error>
+        do { result = .success(try await function()) } catch { result = .failure(error) }
+        try await Program.succeed(LabGuest.lab, "daemons", "stop")
         try result.get()
     }
 }
@@ -47,6 +63,10 @@ struct NothingLeft: SuiteTrait, TestTrait, TestScoping {
 
 extension Trait where Self == OneGuest {
     static func guest(_ shape: LabGuest.Shape) -> Self { OneGuest(shape: shape) }
+}
+
+extension Trait where Self == NoDaemonLeft {
+    static var noDaemonLeft: Self { NoDaemonLeft() }
 }
 
 extension Trait where Self == NothingLeft {

@@ -90,3 +90,11 @@ release_daemons() {
         return_kvm
     ) 8>"$lab/daemons/users" 9>"$lab/daemons/lock"
 }
+
+daemons() {
+    case $* in
+        start) ensure_daemon ;;
+        stop) release_daemons ;;
+        *) usage 'daemons takes start or stop' ;;
+    esac
+}
