@@ -77,6 +77,7 @@ extension Workplace {
         let disks = member?.snapshot?.disks ?? []
         let overlays = Dictionary(disks.map { ($0.target, $0.overlay) }, uniquingKeysWith: { first, _ in first })
         var row = ListReport.Row(entry, disks: disks.count)
+        row.uses = try await ledger.uses(of: entry.guest).filter { $0.run == entry.run }.map(\.words)
         guard let guest else { return row }
         row.standing = ListReport.Standing(overlays, in: try await guest.hypervisor.disks())
         row.inLibvirt = try await guest.libvirtSnapshots().contains(entry.name)

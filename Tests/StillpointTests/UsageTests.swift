@@ -38,6 +38,12 @@ struct UsageTests {
         ["plan", "db01", "--hook"], ["hooks", "frobnicate"], ["hooks", "list", "db01"], ["hooks", "probe"],
         ["hooks", "install"], ["hooks", "probe", "db01", "db02"], ["config", "frobnicate"], ["config", "schema", "x"],
         ["config", "check", "a", "b"], ["recover", "db01", "db02"], ["recover", "--bogus"],
+        ["run", "db01"], ["run", "db01", "true"], ["begin", "db01", "--ttl", "0s"],
+        ["begin", "db01", "--ttl", "12"], ["begin", "db01", "--label", ""], ["begin", "db01", "--output", "yaml"],
+        ["begin", "db01", "--label", "a\u{1B}b"], ["end"], ["end", "db01", "nightly"],
+        ["end", "db01", "0123456789abcdef0123456789abcdef", "--label", "x"], ["export", "db01"], ["export"],
+        ["export", "db01", "--fuse", "/x", "--nbd", "/y"], ["export", "--stop", "--fuse", "/x"],
+        ["export", "--stop", "--detach"], ["export", "db01", "--fuse", ""],
     ]
 
     @Test("ends with 64 and one line of cause last on stderr, nothing on stdout", arguments: wrong)
@@ -64,9 +70,10 @@ struct UsageTests {
 
     @Test(
         "what touches images on another host names the ssh line to run",
-        arguments: ["snapshot", "commit", "freeze", "recover"])
+        arguments: ["snapshot", "commit", "freeze", "recover", "begin", "end", "run", "export"])
     func remote(_ command: String) throws {
-        let result = try Command()("-c", "qemu+ssh://root@vmhost:2222/system", command, "db01")
+        let more = ["run": ["--", "true"], "export": ["--nbd", "/x"]][command] ?? []
+        let result = try Command().run(["-c", "qemu+ssh://root@vmhost:2222/system", command, "db01"] + more)
         #expect(result.status == 64)
         #expect(result.errors.contains("ssh vmhost stillpoint \(command) …"))
         #expect(result.cause.contains("another"))
@@ -76,9 +83,9 @@ struct UsageTests {
 @Suite("The command line", .timeLimit(.minutes(2)))
 struct CommandLineTests {
     private static let words =
-        "doctor disks plan snapshot drill list show current verify commit jobs freeze thaw status recover".split(
-            separator: " "
-        )
+        """
+        doctor disks plan snapshot drill list show current verify run begin end export commit jobs freeze thaw status recover
+        """.split(separator: " ")
         .map(String.init)
 
     /// Commands of commands.
@@ -100,6 +107,18 @@ struct CommandLineTests {
         let result = try Command()(word, "--help")
         #expect(result.status == 0 && result.errors.isEmpty)
         #expect(result.output.contains("USAGE: stillpoint \(word)"))
+    }
+
+    @Test("a command that run cannot find or execute ends as a shell does, before anything is asked")
+    func noCommand() throws {
+        for (name, status, words) in [
+            ("nosuch-command", Int32(127), "not found"), ("/nonexistent/x", 127, "not found"),
+            ("/etc/passwd", 126, "not executable"), ("/etc", 126, "not executable"),
+        ] {
+            let result = try Command()("run", "db01", "--json", "--", name, "x")
+            #expect(result.status == status && result.cause.contains(words), "\(result.errors)")
+            #expect(try (result.object()["error"] as? [String: Any])?["code"] as? Int32 == status)
+        }
     }
 
     @Test("the version goes to stdout")
@@ -149,11 +168,12 @@ struct CommandLineTests {
 
     @Test("a hypervisor that does not answer ends with 69, and with --json as one object", arguments: words)
     func unreachable(_ word: String) throws {
-        let result = try Command()(word, "db01")
+        let more = ["run": ["--", "true"], "export": ["--nbd", "/x"]][word] ?? []
+        let result = try Command().run([word, "db01"] + more)
         #expect(result.status == 69, "\(result.errors)")
         #expect(result.output.isEmpty)
         #expect(result.cause.hasPrefix("stillpoint: cannot open qemu+unix:///system"))
-        let json = try Command()(word, "db01", "--json")
+        let json = try Command().run([word, "db01", "--json"] + more)
         #expect(json.status == 69)
         let error = try #require(try json.object()["error"] as? [String: Any])
         #expect(error["code"] as? Int == 69)

@@ -29,18 +29,20 @@ public struct ListReport: Codable, Sendable {
         /// Made by us, or only known to libvirt.
         public var ours: Bool
         public var inLibvirt: Bool
+        /// Who reads it, or is going to.
+        public var uses: [String]
 
         /// One of ours; what the guest says of it is filled in later.
         public init(_ entry: CatalogueEntry, disks count: Int) {
             (domain, uuid, name, run) = (entry.guest.name, entry.guest.uuid, entry.name, entry.run.description)
             (createdAt, consistency, disks) = (entry.createdAt, entry.consistency, count)
-            (standing, ours, inLibvirt) = (.unknown, true, false)
+            (standing, ours, inLibvirt, uses) = (.unknown, true, false, [])
         }
 
         /// One that only libvirt knows.
         public init(foreign name: String, of guest: GuestIdentity) {
             (domain, uuid, self.name, disks) = (guest.name, guest.uuid, name, 0)
-            (standing, ours, inLibvirt) = (.unknown, false, true)
+            (standing, ours, inLibvirt, uses) = (.unknown, false, true, [])
         }
     }
 
@@ -57,7 +59,8 @@ public struct ListReport: Codable, Sendable {
             table.add([
                 row.domain, row.name, row.createdAt?.local ?? "?", row.consistency?.rawValue ?? "unknown",
                 row.growthBytes.map { "\(ByteCount($0))" } ?? "?", row.standing.rawValue,
-                row.ours ? (row.inLibvirt ? "" : "not in virsh") : "made by virsh",
+                ([row.ours ? (row.inLibvirt ? "" : "not in virsh") : "made by virsh"] + row.uses).filter { !$0.isEmpty }
+                    .joined(separator: ", "),
             ])
         }
         return table.rows.map { $0 + "\n" }.joined()

@@ -8,6 +8,8 @@ public struct CommitRun: Sendable {
         /// Down to one layer, whatever made the others.
         public var all = false
         public var disks: [DiskTarget] = []
+        /// A use of the snapshot that this commit ends.
+        public var ending: RunID?
         public var options = MergeOptions()
 
         public init() {}
@@ -45,7 +47,10 @@ public struct CommitRun: Sendable {
             }
             snapshots.append((entry, snapshot))
         }
-        return try CommitPlan(facts, snapshots, request)
+        let plan = try CommitPlan(facts, snapshots, request)
+        let uses = try await catalogue.uses(of: guest).filter { $0.id != request.ending }
+        if let failure = plan.refusal(for: uses, of: snapshots) { throw failure }
+        return plan
     }
 
     public func execute(
@@ -146,6 +151,19 @@ public struct CommitPlan: Sendable {
     ) -> (CatalogueEntry, MemberReport.Snapshot)? {
         request.name.map { wish in snapshots.last { $0.0.name == wish } }
             ?? snapshots.max { $0.0.createdAt < $1.0.createdAt }
+    }
+
+    /// The first use of a snapshot one of whose images would change or go.
+    func refusal(for uses: [SnapshotUse], of snapshots: [(CatalogueEntry, MemberReport.Snapshot)]) -> Failure? {
+        let touched = Set(merges.map(\.base) + merged)
+        let use = uses.first { use in
+            use.isInTheWay
+                && snapshots.contains { entry, snapshot in
+                    entry.run == use.run
+                        && snapshot.disks.contains { $0.chain.contains { touched.contains($0.path) } }
+                }
+        }
+        return use?.refusal(toBe: "merged")
     }
 
     /// How many layers from the top go, for each disk.

@@ -39,10 +39,7 @@ struct Commit: Verb {
         request.options = MergeOptions(
             bandwidth: bandwidth?.bytes ?? 0, limit: timeout?.duration, interruption: interruption)
         let progress = Progress(open.identity.name, quiet: general.quiet)
-        let merge = CommitRun(
-            open.identity, hypervisor: open.hypervisor, images: try open.images(), journal: workplace.journal,
-            catalogue: workplace.catalogue, time: workplace.time
-        ) { progress.hear($0) }
+        let merge = try open.merge { progress.hear($0) }
         if dryRun {
             let plan = try await merge.plan(request)
             let report = plan.report(for: open.identity)
