@@ -69,9 +69,11 @@ extension Workplace {
     private func list(_ open: OpenGuest) async throws(Failure) -> ListReport {
         let lineage = try await open.lineage(in: self)
         var report = ListReport(lineage, allocated: open.allocated(Array(lineage.everyImage)))
+        let uses = try await ledger.uses(of: open.identity)
         for index in report.snapshots.indices {
             guard let run = report.snapshots[index].run.flatMap(RunID.init) else { continue }
             report.snapshots[index].verified = try await ledger.verifications(of: run, open.identity).last
+            report.snapshots[index].uses = uses.filter { $0.run == run }.map(\.words)
         }
         return report
     }

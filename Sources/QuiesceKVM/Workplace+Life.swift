@@ -24,10 +24,6 @@ extension OpenGuest {
 
 extension Workplace {
     public var pruneRule: PruneRule? { settings.prune }
-
-    /// Why snapshots of that guest are not to be pruned, by their runs. The one place that answers it: whoever exports,
-    /// pins or begins one adds to it here.
-    public func holds(on guest: GuestIdentity) async throws(Failure) -> [RunID: String] { [:] }
 }
 
 /// Images on another host.

@@ -24,6 +24,11 @@ public struct Workplace: Sendable {
     public var journal: any Journal { ledger.journalWithFailpoints }
     public var catalogue: any Catalogue { ledger.catalogueWithFailpoints }
 
+    /// Who reads which snapshot; of all guests for nil.
+    public func uses(of guest: GuestIdentity?) async throws(Failure) -> [SnapshotUse] {
+        try await ledger.uses(of: guest)
+    }
+
     /// What the configuration says of this guest, and the hooks to try in it.
     ///
     /// - Parameter names: hooks that are asked for by name, these alone.
@@ -100,6 +105,9 @@ public struct OpenGuest: Sendable {
         }
     }
 
+    var time: any Time { workplace.time }
+    var ledger: Ledger { workplace.ledger }
+
     var lockFolder: String { GuestLock.folder(of: identity.uri, state: workplace.state) }
 
     /// Everything that can be known before anything is touched.
@@ -115,6 +123,7 @@ public struct OpenGuest: Sendable {
             obstacles += await images.obstacles(to: file, beside: disk.base.path)
         }
         return plan.knowing(obstacles, unfinished)
+            .knowing(try await workplace.uses(of: identity), at: workplace.time.wall)
     }
 
     public func control(for run: RunID) -> any GuestControl {

@@ -48,6 +48,16 @@ struct OutputOptions: ParsableArguments {
     var json = false
 
     var output: Output { json ? .json : .text }
+
+    /// By `--output`, where a command has that as well.
+    func output(named name: String?) throws(Failure) -> Output {
+        switch name {
+        case nil: output
+        case "env": .env
+        case "json": .json
+        case let other?: throw Failure(.usage, "--output is env or json, not '\(other)'")
+        }
+    }
 }
 
 /// The guest, as virsh's users name it: an argument or `--domain`.

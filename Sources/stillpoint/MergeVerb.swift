@@ -35,14 +35,12 @@ extension MergeVerb {
     private func report(
         of merge: CommitRun, _ request: CommitRun.Request, on open: OpenGuest, in workplace: Workplace
     ) async throws(Failure) -> CommitReport {
-        var request = request
-        request.held = try await workplace.holds(on: open.identity)
         if dryRun { return try await merge.plan(request).report(Self.command) }
         let run = RunID.random()
         return try await open.held(
             for: Self.command.rawValue, by: run, waiting: wait?.duration ?? .zero,
             interruption: request.options.interruption ?? Interruption()
-        ) { [request] _ throws(Failure) in
+        ) { _ throws(Failure) in
             try await merge.execute(try await merge.plan(request), request, as: run)
         }
     }

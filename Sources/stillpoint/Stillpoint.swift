@@ -15,14 +15,15 @@ struct Stillpoint: AsyncParsableCommand {
         discussion: """
             Exit codes: 0 level reached, 10 filesystem only, 11 crash only, 12 required level missed and undone,
             20 refused, 21 freeze failed, 22 snapshot failed, 23 release failed, 24 verification failed, 25 quarantined,
-            30 a guest may still be frozen, 64 usage, 66 no such domain or snapshot, 69 hypervisor unreachable,
-            70 internal error, 75 busy, 77 not permitted, 78 configuration, 129/130/143 interrupted after a clean thaw.
+            30 a guest may still be frozen, 40 run's command failed, 64 usage, 66 no such domain or snapshot,
+            69 hypervisor unreachable, 70 internal error, 75 busy, 77 not permitted, 78 configuration,
+            126/127 run's command cannot be run, 129/130/143 interrupted after a clean thaw.
             """,
         version: Workplace.version,
         // Each says its name itself: the parser finds it out by casts that take 0.1 ms a command.
         subcommands: [
             Doctor.self, Disks.self, Plan.self, Snapshot.self, Drill.self, List.self, Show.self, Current.self,
-            Verify.self,
+            Verify.self, Run.self, Begin.self, End.self, Export.self,
             Commit.self, Revert.self, Delete.self, Prune.self, Jobs.self, Freeze.self, Thaw.self, Status.self,
             Recover.self, Hooks.self, Config.self,
         ])

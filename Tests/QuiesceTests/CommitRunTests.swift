@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Synchronization
 import Testing
 
 @testable import Quiesce
@@ -69,7 +70,7 @@ struct CommitRunTests {
         let lineage = Lineage(
             of: facts.guest, active: facts.disks.reduce(into: [:]) { $0[$1.target] = $1.liveChain },
             strangers: strangers)
-        let failure = #expect(throws: Failure.self) { try CommitPlan(request, facts, lineage, at: Sample.start) }
+        let failure = #expect(throws: Failure.self) { try CommitPlan(request, facts, lineage, [], at: Sample.start) }
         #expect(failure?.status == .refused)
     }
 
@@ -166,9 +167,11 @@ struct CommitRunTests {
         #expect(try await commit(world, request).snapshots.isEmpty)
         request.rule = .keep(0)
         let run = try #require(world.journal.manifests.first.flatMap { RunID($0.run) })
-        request.held = [run: "it is exported"]
-        #expect(try await commit(world, request).kept == [.init(name: "nightly", reason: "it is exported")])
-        request.held = [:]
+        let use = SnapshotUse(.export, of: run, "nightly", world.facts.guest, since: Sample.start, way: .fuse)
+        world.journal.readers.withLock { $0 = [use] }
+        let kept = CommitReport.Kept(name: "nightly", reason: use.refusal(toBe: "merged").message)
+        #expect(try await commit(world, request).kept == [kept])
+        world.journal.readers.withLock { $0 = [] }
         request.rule = .olderThan(.seconds(3600))
         #expect(try await commit(world, request).snapshots.isEmpty)
         #expect(world.log.count(.merge) == 0)

@@ -48,6 +48,12 @@ struct UsageTests {
         ["plan", "db01", "--hook"], ["hooks", "frobnicate"], ["hooks", "list", "db01"], ["hooks", "probe"],
         ["hooks", "install"], ["hooks", "probe", "db01", "db02"], ["config", "frobnicate"], ["config", "schema", "x"],
         ["config", "check", "a", "b"], ["recover", "db01", "db02"], ["recover", "--bogus"],
+        ["run", "db01"], ["run", "db01", "true"], ["begin", "db01", "--ttl", "0s"],
+        ["begin", "db01", "--ttl", "12"], ["begin", "db01", "--label", ""], ["begin", "db01", "--output", "yaml"],
+        ["begin", "db01", "--label", "a\u{1B}b"], ["end"], ["end", "db01", "nightly"],
+        ["end", "db01", "0123456789abcdef0123456789abcdef", "--label", "x"], ["export", "db01"], ["export"],
+        ["export", "db01", "--fuse", "/x", "--nbd", "/y"], ["export", "--stop", "--fuse", "/x"],
+        ["export", "--stop", "--detach"], ["export", "db01", "--fuse", ""],
     ]
 
     @Test("ends with 64 and one line of cause last on stderr, nothing on stdout", arguments: wrong)
@@ -74,9 +80,10 @@ struct UsageTests {
 
     @Test(
         "what touches images on another host names the ssh line to run",
-        arguments: ["snapshot", "commit", "freeze", "recover", "prune"])
+        arguments: ["snapshot", "commit", "freeze", "recover", "prune", "begin", "end", "run", "export"])
     func remote(_ command: String) throws {
-        let result = try Command()("-c", "qemu+ssh://root@vmhost:2222/system", command, "db01")
+        let more = ["run": ["--", "true"], "export": ["--nbd", "/x"]][command] ?? []
+        let result = try Command().run(["-c", "qemu+ssh://root@vmhost:2222/system", command, "db01"] + more)
         #expect(result.status == 64)
         #expect(result.errors.contains("ssh vmhost stillpoint \(command) …"))
         #expect(result.cause.contains("another"))
@@ -86,8 +93,10 @@ struct UsageTests {
 @Suite("The command line", .timeLimit(.minutes(2)))
 struct CommandLineTests {
     private static let words =
-        "doctor disks plan snapshot drill list show current verify commit revert delete prune jobs freeze thaw status recover"
-        .split(separator: " ").map(String.init)
+        """
+        doctor disks plan snapshot drill list show current verify run begin end export commit revert delete prune jobs freeze thaw
+        status recover
+        """.split { $0 == " " || $0 == "\n" }.map(String.init)
 
     /// Commands of commands.
     private static let groups = ["hooks", "config"]
@@ -108,6 +117,18 @@ struct CommandLineTests {
         let result = try Command()(word, "--help")
         #expect(result.status == 0 && result.errors.isEmpty)
         #expect(result.output.contains("USAGE: stillpoint \(word)"))
+    }
+
+    @Test("a command that run cannot find or execute ends as a shell does, before anything is asked")
+    func noCommand() throws {
+        for (name, status, words) in [
+            ("nosuch-command", Int32(127), "not found"), ("/nonexistent/x", 127, "not found"),
+            ("/etc/passwd", 126, "not executable"), ("/etc", 126, "not executable"),
+        ] {
+            let result = try Command()("run", "db01", "--json", "--", name, "x")
+            #expect(result.status == status && result.cause.contains(words), "\(result.errors)")
+            #expect(try (result.object()["error"] as? [String: Any])?["code"] as? Int32 == status)
+        }
     }
 
     @Test("the version goes to stdout")
@@ -158,7 +179,11 @@ struct CommandLineTests {
     @Test("a hypervisor that does not answer ends with 69, and with --json as one object", arguments: words)
     func unreachable(_ word: String) throws {
         // What these want besides the domain.
-        let more = ["revert": ["s"], "delete": ["s"], "prune": ["--abandoned"]][word] ?? []
+        let more =
+            [
+                "revert": ["s"], "delete": ["s"], "prune": ["--abandoned"], "run": ["--", "true"],
+                "export": ["--nbd", "/x"],
+            ][word] ?? []
         let result = try Command().run([word, "db01"] + more)
         #expect(result.status == 69, "\(result.errors)")
         #expect(result.output.isEmpty)

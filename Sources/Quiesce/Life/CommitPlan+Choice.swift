@@ -11,12 +11,13 @@ public enum PruneRule: Sendable, Hashable {
 /// Which layers and branches a request is about.
 extension CommitPlan {
     init(
-        _ request: CommitRun.Request, _ facts: GuestFacts, _ lineage: Lineage, at now: Timestamp
+        _ request: CommitRun.Request, _ facts: GuestFacts, _ lineage: Lineage, _ uses: [SnapshotUse],
+        at now: Timestamp
     ) throws(Failure) {
         try Self.refuse(facts, request)
         let isActive = facts.power != .shutOff
         if let rule = request.rule {
-            try self.init(pruning: rule, request, lineage, isActive, now)
+            try self.init(pruning: rule, uses, lineage, isActive, now)
             return
         }
         var dropped: Set<RunID> = []
@@ -50,6 +51,21 @@ extension CommitPlan {
         if let gone { finished.append(gone) }
         guard !steps.isEmpty || !finished.isEmpty || !lost.isEmpty else {
             throw Failure(.noSuchThing, "\(facts.guest.name) has nothing to merge on these disks")
+        }
+        try refuseUsed(uses, lineage, request.command)
+    }
+
+    /// What somebody reads neither changes nor goes.
+    private func refuseUsed(
+        _ uses: [SnapshotUse], _ lineage: Lineage, _ command: CommitRun.Request.Command
+    ) throws(Failure) {
+        let touched = Set(steps.map(\.base.path) + removed)
+        for use in uses {
+            guard let snapshot = lineage.snapshots.first(where: { $0.entry?.run == use.run }) else { continue }
+            let frozen = snapshot.overlays.keys.flatMap { lineage.frozen(snapshot, $0) ?? [] }
+            guard !frozen.contains(where: { touched.contains($0.path) }) else {
+                throw use.refusal(toBe: command == .delete ? "deleted" : "merged")
+            }
         }
     }
 
@@ -123,24 +139,16 @@ extension CommitPlan {
     }
 
     private init(
-        pruning rule: PruneRule, _ request: CommitRun.Request, _ lineage: Lineage, _ isActive: Bool, _ now: Timestamp
+        pruning rule: PruneRule, _ uses: [SnapshotUse], _ lineage: Lineage, _ isActive: Bool, _ now: Timestamp
     ) throws(Failure) {
-        func holder(_ snapshot: Lineage.Snapshot) -> String? { snapshot.entry.flatMap { request.held[$0.run] } }
         var kept: [CommitReport.Kept] = []
-        // What reverts left, but for branches with a snapshot that somebody holds.
+        // What reverts left.
         var dropped: Set<RunID> = []
         for branch in lineage.abandoned {
-            let without = lineage.without([branch.branch.run])
-            let held = lineage.snapshots.first {
-                holder($0) != nil && lineage.standing(of: $0) != .gone && without.standing(of: $0) == .gone
-            }
-            if let held, let reason = holder(held) {
-                kept.append(.init(name: held.name, reason: reason))
-                continue
-            }
             do throws(Failure) {
-                _ = try CommitPlan(
-                    merging: [], dropping: dropped.union([branch.branch.run]), in: lineage, isActive: isActive)
+                try CommitPlan(
+                    merging: [], dropping: dropped.union([branch.branch.run]), in: lineage, isActive: isActive
+                ).refuseUsed(uses, lineage, .prune)
                 dropped.insert(branch.branch.run)
             } catch {
                 kept.append(.init(name: "(left by the revert to \(branch.branch.revertedTo))", reason: error.message))
@@ -152,13 +160,10 @@ extension CommitPlan {
         }
         var doomed: Set<String> = []
         for snapshot in Self.old(ours, rule, now) {
-            if let reason = holder(snapshot) {
-                kept.append(.init(name: snapshot.name, reason: reason))
-                continue
-            }
             let overlays = snapshot.overlays.filter { left.frozen(snapshot, $0.key) != nil }.values
             do throws(Failure) {
-                _ = try CommitPlan(merging: doomed.union(overlays), dropping: dropped, in: lineage, isActive: isActive)
+                try CommitPlan(merging: doomed.union(overlays), dropping: dropped, in: lineage, isActive: isActive)
+                    .refuseUsed(uses, lineage, .prune)
                 doomed.formUnion(overlays)
             } catch {
                 kept.append(.init(name: snapshot.name, reason: error.message))

@@ -15,8 +15,8 @@ public struct CommitRun: Sendable {
         public var children = false
         public var disks: [DiskTarget] = []
         public var rule: PruneRule?
-        /// Why a snapshot is not to be pruned, by its run.
-        public var held: [RunID: String] = [:]
+        /// A use of the snapshot that this ends.
+        public var ending: RunID?
         public var options = MergeOptions()
 
         public init(_ command: Command = .commit) { self.command = command }
@@ -37,7 +37,8 @@ public struct CommitRun: Sendable {
     public func plan(_ request: Request) async throws(Failure) -> CommitPlan {
         let facts = try await ports.hypervisor.observe(alsoFolders: [], probing: [])
         let lineage = try await ports.lineage(facts)
-        let plan = try CommitPlan(request, facts, lineage, at: ports.time.wall)
+        let uses = try await ports.catalogue.uses(of: guest).filter { $0.isInTheWay && $0.id != request.ending }
+        let plan = try CommitPlan(request, facts, lineage, uses, at: ports.time.wall)
         try await refuseWithoutRoom(plan)
         return plan
     }

@@ -13,6 +13,8 @@ public enum ExitStatus: Int32, Codable, Sendable, CaseIterable {
     case verificationFailed = 24
     case quarantined = 25
     case maybeFrozen = 30
+    /// `run`'s own command.
+    case commandFailed = 40
     case usage = 64
     case noSuchThing = 66
     case unreachable = 69
@@ -20,6 +22,8 @@ public enum ExitStatus: Int32, Codable, Sendable, CaseIterable {
     case busy = 75
     case notPermitted = 77
     case configuration = 78
+    case notExecutable = 126
+    case notFound = 127
     case hungUp = 129
     case interrupted = 130
     case terminated = 143

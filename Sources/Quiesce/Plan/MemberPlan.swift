@@ -140,6 +140,20 @@ public struct MemberPlan: Sendable {
     /// The overlays that the run makes.
     public var staged: [Disk] { method == .inside ? [] : disks }
 
+    /// With who reads its snapshots, or is going to.
+    public func knowing(_ uses: [SnapshotUse], at time: Timestamp) -> MemberPlan {
+        var plan = self
+        plan.findings += uses.map { use in
+            let isLeft = use.kind == .run && !use.isServed
+            let late = use.isOverdue(at: time) && !isLeft ? ", which is over" : ""
+            return Finding(
+                .note, isLeft ? "run.left" : "snapshot.\(use.kind.rawValue)",
+                "\(use.snapshot) is \(use.words)\(late)\(isLeft ? ": it is still to be committed" : "")",
+                fix: use.remedy.map { [$0] } ?? [])
+        }
+        return plan
+    }
+
     /// Filesystems whose data the window's sync goes to: those frozen and those that cannot be.
     public var synced: [Filesystem] { frozen + notFreezable }
 }

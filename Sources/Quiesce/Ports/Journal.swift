@@ -107,6 +107,8 @@ public protocol Catalogue: Sendable {
     func entries(of guest: GuestIdentity?) async throws(Failure) -> [CatalogueEntry]
     func manifest(of run: RunID) async throws(Failure) -> RunReport
     func mark(_ run: RunID, _ fate: CatalogueEntry.Fate) async throws(Failure)
+    /// Who reads this guest's frozen images now, or is going to; all guests' for nil.
+    func uses(of guest: GuestIdentity?) async throws(Failure) -> [SnapshotUse]
 }
 
 public struct CatalogueEntry: Sendable, Hashable {

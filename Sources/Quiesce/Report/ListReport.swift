@@ -37,12 +37,14 @@ public struct ListReport: Codable, Sendable {
         /// Made by us, or only known to libvirt.
         public var ours: Bool
         public var inLibvirt: Bool
+        /// Who reads it, or is going to.
+        public var uses: [String]
 
         /// One of ours; what the guest says of it is filled in later.
         public init(_ entry: CatalogueEntry, disks count: Int) {
             (domain, uuid, name, run) = (entry.guest.name, entry.guest.uuid, entry.name, entry.run.description)
             (createdAt, consistency, disks) = (entry.createdAt, entry.consistency, count)
-            (standing, ours, inLibvirt) = (.unknown, true, false)
+            (standing, ours, inLibvirt, uses) = (.unknown, true, false, [])
         }
 
         public init(_ snapshot: Lineage.Snapshot, in lineage: Lineage, allocated: [String: Int64]) {
@@ -50,7 +52,7 @@ public struct ListReport: Codable, Sendable {
             (run, consistency) = (snapshot.entry?.run.description, snapshot.entry?.consistency)
             let seconds = Timestamp(milliseconds: snapshot.createdAt.multipliedReportingOverflow(by: 1000).partialValue)
             createdAt = snapshot.entry?.createdAt ?? (snapshot.createdAt > 0 ? seconds : nil)
-            (disks, ours, standing) = (snapshot.overlays.count, snapshot.entry != nil, .unknown)
+            (disks, ours, standing, uses) = (snapshot.overlays.count, snapshot.entry != nil, .unknown, [])
             // An internal one lies inside the images, where only libvirt sees it.
             if !snapshot.overlays.isEmpty { standing = Standing(lineage.standing(of: snapshot)) }
             parent = lineage.parent(of: snapshot)
@@ -97,7 +99,8 @@ public struct ListReport: Codable, Sendable {
                 row.domain, row.name, row.createdAt?.local ?? "?", row.consistency?.rawValue ?? "unknown",
                 row.growthBytes.map { "\(ByteCount($0))" } ?? "?",
                 row.verified.map { "\($0.level.rawValue) \($0.result.rawValue)" } ?? "-", row.standing.rawValue,
-                row.ours ? (row.inLibvirt || row.standing == .abandoned ? "" : "not in virsh") : "made by virsh",
+                ([row.ours ? (row.inLibvirt || row.standing == .abandoned ? "" : "not in virsh") : "made by virsh"]
+                    + row.uses).filter { !$0.isEmpty }.joined(separator: ", "),
             ])
         }
         for tip in abandoned {

@@ -78,22 +78,3 @@ extension ThawReport {
         return "\(domain.name)   \(thawed.of("filesystem")) thawed, as reported by the guest\(verdict)\n"
     }
 }
-
-extension RunReport {
-    /// `STILLPOINT_…='…'` lines, safe for a shell's `eval` whatever the values hold.
-    public var environment: String {
-        var lines: [(String, String)] = [
-            ("STILLPOINT_RUN", run), ("STILLPOINT_CONSISTENCY", verdict.consistency.rawValue),
-        ]
-        for member in members {
-            lines.append(("STILLPOINT_DOMAIN", member.domain.name))
-            guard let snapshot = member.snapshot else { continue }
-            lines.append(("STILLPOINT_SNAPSHOT", snapshot.name))
-            for disk in snapshot.disks {
-                lines.append(("STILLPOINT_DISK_\(disk.target)", disk.frozenImage))
-                lines.append(("STILLPOINT_FORMAT_\(disk.target)", disk.format))
-            }
-        }
-        return lines.map { "\($0)='\($1.replacing("'", with: "'\\''"))'\n" }.joined()
-    }
-}

@@ -406,6 +406,12 @@ private struct FailingCatalogue: Catalogue {
         }
     }
 
+    func uses(of guest: GuestIdentity?) async throws(Failure) -> [SnapshotUse] {
+        try await Failpoint.around("catalogue.uses", broken) { () async throws(Failure) in
+            try await port.uses(of: guest)
+        }
+    }
+
     func mark(_ run: RunID, _ fate: CatalogueEntry.Fate) async throws(Failure) {
         try await Failpoint.around("catalogue.mark", broken) { () async throws(Failure) in
             try await port.mark(run, fate)

@@ -74,35 +74,8 @@ final class GuardProcess: Guardian {
         var pair: [CInt] = [-1, -1]
         try posix { socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0, &pair) }
         let (ours, theirs) = (OpenFile(pair[0]), OpenFile(pair[1]))
-        var actions = posix_spawn_file_actions_t()
-        posix_spawn_file_actions_init(&actions)
-        defer { posix_spawn_file_actions_destroy(&actions) }
-        for number in [STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO] {
-            posix_spawn_file_actions_addopen(&actions, number, "/dev/null", O_RDWR, 0)
-        }
-        // Out of the way of the numbers they are to get.
-        var sources: [OpenFile] = []
-        for (descriptor, number) in [(theirs.descriptor, 3), (note.descriptor, 4), (lock ?? note.descriptor, 5)] {
-            let source = OpenFile(try posix { fcntl(descriptor, F_DUPFD_CLOEXEC, 16) })
-            posix_spawn_file_actions_adddup2(&actions, source.descriptor, CInt(number))
-            sources.append(source)
-        }
-        var attributes = posix_spawnattr_t()
-        posix_spawnattr_init(&attributes)
-        defer { posix_spawnattr_destroy(&attributes) }
-        // A session of its own: POSIX_SPAWN_SETSID, which Swift's Glibc module does not have. No signal blocked.
-        var noSignals = sigset_t()
-        sigemptyset(&noSignals)
-        posix_spawnattr_setsigmask(&attributes, &noSignals)
-        posix_spawnattr_setflags(&attributes, 0x80 | Int16(POSIX_SPAWN_SETSIGMASK))
-        var pid = pid_t()
-        let words: [String] = [program, guest.uri, guest.uuid]
-        let arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
-        defer { arguments.forEach { free($0) } }
-        let status = withExtendedLifetime(sources) {
-            posix_spawn(&pid, program, &actions, &attributes, arguments, environ)
-        }
-        guard status == 0 else { throw Errno(rawValue: status) }
+        let pid = try Detached.start(
+            program, [guest.uri, guest.uuid], handing: [theirs.descriptor, note.descriptor, lock ?? note.descriptor])
         child.withLock { $0 = Child(pid: pid, socket: ours) }
         return ours
     }

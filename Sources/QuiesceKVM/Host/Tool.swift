@@ -138,8 +138,7 @@ extension ProcessIdentifier {
     /// True once `condition` holds, false if the process ends first.
     fileprivate func becomes(_ condition: @Sendable () -> Bool) async throws -> Bool {
         while !condition() {
-            var ended = pollfd(fd: processDescriptor, events: Int16(POLLIN), revents: 0)
-            if poll(&ended, 1, 0) != 0 { return false }
+            if hasEnded { return false }
             try await Task.sleep(for: .milliseconds(2))
         }
         return true

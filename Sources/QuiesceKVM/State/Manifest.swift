@@ -74,6 +74,8 @@ struct Manifest {
         return bytes
     }
 
+    static func path(of run: RunID, in state: StateFolder) -> String { "\(state.path)/\(runs)/\(run)/\(file)" }
+
     /// Where the guardian of a run leaves its last word.
     static func guardNote(of run: RunID, in state: StateFolder) throws(Failure) -> OpenFile {
         try explaining("cannot write in \(state.path)", else: .internalError) { () throws(Errno) in

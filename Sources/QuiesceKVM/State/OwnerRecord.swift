@@ -4,7 +4,6 @@ import FoundationXML
 import Glibc
 import GuestAgent
 import Quiesce
-import SystemPackage
 
 /// Who is changing a guest, as its live metadata tell it to whoever does not see this host's locks: the coordinator of
 /// another host, or of a container with folders of its own.
@@ -26,10 +25,11 @@ struct OwnerRecord: Equatable {
         self.run = run.description
         self.command = command
         host = Self.hostName
-        pid = "\(getpid())"
+        let mark = ProcessMark.current
+        pid = "\(mark.pid)"
         since = time.utc
-        boot = Self.boot
-        start = Self.start(ofProcess: pid) ?? ""
+        boot = mark.boot
+        start = mark.start
     }
 
     /// Nil if that is no such record. Anybody who may change the domain may have written it.
@@ -54,7 +54,8 @@ struct OwnerRecord: Equatable {
 
     /// Certain only of this host: elsewhere a process cannot be looked for.
     var hasEnded: Bool {
-        host == Self.hostName && boot == Self.boot && (start.isEmpty || Self.start(ofProcess: pid) != start)
+        host == Self.hostName && boot == ProcessMark.bootID
+            && (start.isEmpty || ProcessMark.start(ofProcess: pid) != start)
     }
 
     /// `snapshot by process 4711 on kvm2 since 2026-11-22T21:31:07.412Z`
@@ -66,25 +67,5 @@ struct OwnerRecord: Equatable {
         var name = [CChar](repeating: 0, count: 256)
         guard gethostname(&name, name.count - 1) == 0 else { return "?" }
         return String(decoding: name.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
-    }
-
-    private static var boot: String { words(of: "/proc/sys/kernel/random/boot_id").first ?? "" }
-
-    /// In clock ticks since the boot, field 22 of proc_pid_stat(5); nil without such a process.
-    private static func start(ofProcess pid: String) -> String? {
-        guard let number = pid_t(pid), number > 0 else { return nil }
-        // The second field is the program's name in parentheses, which may hold anything.
-        let fields = words(of: "/proc/\(number)/stat")
-        guard let name = fields.lastIndex(where: { $0.hasSuffix(")") }), fields.indices.contains(name + 20),
-            // Dead, though its parent has not asked for it yet.
-            !["Z", "X"].contains(fields[name + 1])
-        else { return nil }
-        return fields[name + 20]
-    }
-
-    private static func words(of path: String) -> [String] {
-        guard let file = try? OpenFile(posix { open(path, O_RDONLY | O_CLOEXEC) }), let bytes = try? file.read(4096)
-        else { return [] }
-        return String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace).map(String.init)
     }
 }

@@ -91,6 +91,32 @@ enum Schema {
                     CREATE INDEX verificationOfRun ON verification (run, at);
                     """)
         }
+        migrator.registerMigration("uses") { db in
+            // files is a JSON array; pid, boot and start tell one process of this host.
+            try db.execute(
+                sql: """
+                    CREATE TABLE snapshotUse (
+                        id TEXT PRIMARY KEY NOT NULL,
+                        kind TEXT NOT NULL,
+                        run TEXT NOT NULL,
+                        name TEXT NOT NULL,
+                        guest TEXT NOT NULL,
+                        uuid TEXT NOT NULL,
+                        uri TEXT NOT NULL,
+                        label TEXT,
+                        since TEXT NOT NULL,
+                        utcOffset INTEGER NOT NULL,
+                        until TEXT,
+                        way TEXT NOT NULL,
+                        folder TEXT,
+                        files TEXT NOT NULL,
+                        pid INTEGER,
+                        boot TEXT,
+                        start TEXT
+                    ) STRICT;
+                    CREATE INDEX useOfGuest ON snapshotUse (uuid);
+                    """)
+        }
         return migrator
     }
 }
@@ -111,6 +137,10 @@ extension Row {
     func time(_ column: String) throws -> Timestamp {
         let utc = try value(column) { try JSONValue.string($0).decode(Timestamp.self) }
         return Timestamp(milliseconds: utc.milliseconds, offset: self["utcOffset"])
+    }
+
+    func optionalTime(_ column: String) throws -> Timestamp? {
+        self[column] as String? == nil ? nil : try time(column)
     }
 
     var identity: GuestIdentity { GuestIdentity(name: self["guest"], uuid: self["uuid"], uri: self["uri"]) }

@@ -32,10 +32,10 @@ public struct StateFolder: Sendable {
         }
     }
 
-    private static func absolute(_ path: String) throws(Failure) -> String {
+    static func absolute(_ path: String) throws(Failure) -> String {
         if path.hasPrefix("/") { return path }
         guard let here = getcwd(nil, 0) else {
-            throw Failure(.configuration, "--state-dir \(path): the current folder is gone")
+            throw Failure(.configuration, "\(path): the current folder is gone")
         }
         defer { free(here) }
         return String(cString: here) + "/" + path

@@ -54,12 +54,30 @@ struct ExportGraph {
         ]
     }
 
+    /// A socket for what ``offer(_:as:)`` names after it; a reader learns which blocks hold data (`base:allocation`).
+    mutating func listen(at socket: String) {
+        let address = Item.object([("type", .text("unix")), ("path", .text(socket))])
+        arguments += ["--nbd-server", Self.json([("addr", address)])]
+    }
+
+    /// Read-only, to any number of readers.
+    mutating func offer(_ node: String, as name: String) {
+        arguments += [
+            "--export",
+            Self.json([
+                ("type", .text("nbd")), ("id", .text("export-\(node)")), ("node-name", .text(node)),
+                ("name", .text(name)), ("writable", .flag(false)),
+            ]),
+        ]
+    }
+
     private mutating func blockdev(_ items: [(String, Item)]) {
         arguments += ["--blockdev", Self.json(items)]
     }
 
     private enum Item {
         case text(String), number(UInt64), flag(Bool), null
+        case object([(String, Item)])
     }
 
     private static func protocolDriver(of path: String) -> String {
@@ -74,6 +92,7 @@ struct ExportGraph {
             case .number(let number): "\(quoted(key)):\(number)"
             case .flag(let flag): "\(quoted(key)):\(flag)"
             case .null: "\(quoted(key)):null"
+            case .object(let items): "\(quoted(key)):\(json(items))"
             }
         }
         return "{" + members.joined(separator: ",") + "}"

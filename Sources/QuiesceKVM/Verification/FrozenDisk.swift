@@ -6,6 +6,9 @@ struct FrozenDisk: Sendable {
     let chain: ImageChain
     private let locks: [ImageLock]
 
+    /// Whoever gets these keeps writers away as well, and longer than this lives.
+    var descriptors: [CInt] { locks.map(\.descriptor) }
+
     enum Refusal: Error {
         case unreadable(String)
         /// Somebody writes to this file of the chain.

@@ -80,7 +80,7 @@ public struct ImageCheck: Sendable {
         _ disks: [FrozenDisk], _ depth: Depth, in folder: WorkFolder, _ deadline: ContinuousClock.Instant,
         _ progress: @escaping @Sendable (Progress) -> Void
     ) async throws(StorageDaemonError) -> [FilesystemFinding] {
-        let daemon = try StorageDaemon(in: folder)
+        let daemon = try StorageDaemon(in: folder.path)
         var graph = ExportGraph()
         var exported: [String] = []
         for (index, disk) in disks.enumerated() {

@@ -7,7 +7,7 @@ import Glibc
 ///
 /// QEMU takes the same lock itself for a qcow2 that it reads, but not for a raw image that it exports.
 final class ImageLock: Sendable {
-    private let descriptor: CInt
+    let descriptor: CInt
 
     /// Nil if someone writes to the image now, or forbids reading it.
     ///

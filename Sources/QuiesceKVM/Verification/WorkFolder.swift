@@ -62,17 +62,7 @@ struct WorkFolder: Sendable {
     }
 
     func remove(holding lock: FolderLock) async {
-        for name in FolderEntries.of(path) {
-            let file = "\(path)/\(name)"
-            guard unlink(file) != 0, errno == EBUSY || errno == ENOTCONN else { continue }
-            // A daemon that had to be killed leaves its mount behind, and a mount point cannot be unlinked.
-            if umount2(file, CInt(MNT_DETACH) | CInt(UMOUNT_NOFOLLOW)) != 0,
-                let tool = try? Tool("fusermount3", package: "fuse3")
-            {
-                _ = try? await tool.run(["-u", "-z", "--", file], deadline: .now + .seconds(5))
-            }
-            unlink(file)
-        }
+        for name in FolderEntries.of(path) { await Mountpoint.remove("\(path)/\(name)") }
         rmdir(path)
     }
 }

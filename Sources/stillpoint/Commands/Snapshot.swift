@@ -30,12 +30,7 @@ struct Snapshot: RunVerb {
 
     var output: Output {
         get throws(Failure) {
-            switch outputShape {
-            case nil: return jsonStream ? .jsonStream : shape.output
-            case "env": return .env
-            case "json": return .json
-            case let other?: throw Failure(.usage, "--output is env or json, not '\(other)'")
-            }
+            outputShape == nil && jsonStream ? .jsonStream : try shape.output(named: outputShape)
         }
     }
 

@@ -3,6 +3,7 @@
 import Testing
 
 @testable import Quiesce
+@testable import QuiesceKVM
 
 /// Runs of one guest with two disks and a third that is left out, as a user would see them.
 enum Examples {
@@ -80,6 +81,30 @@ enum Examples {
             member(
                 try snapshot(description: description), freeze(frozen: 3, thawed: 3, windowMs: 84),
                 before + window + after), .filesystem, .reached)
+    }
+
+    /// A begun run of two disks, shown as flat files.
+    static func handover() throws -> HandoverReport {
+        let report = try success()
+        let use = SnapshotUse(
+            .begin, of: try #require(RunID(report.run)), "20261122-223105", .db01, label: "nightly", since: .cut,
+            until: Timestamp.cut.adding(milliseconds: 12 * 3_600_000), way: .fuse,
+            folder: "/var/lib/stillpoint/export/db01", files: ["vda.raw", "vdb.raw"])
+        return HandoverReport(
+            report, manifest: "/var/lib/stillpoint/runs/\(report.run)/manifest.json", use: use,
+            disks: exported(report, use))
+    }
+
+    static func export() throws -> ExportReport {
+        let report = try success()
+        let use = SnapshotUse(
+            .export, of: try #require(RunID(report.run)), "20261122-223105", .db01, since: .cut, way: .nbd,
+            folder: "/run/db 01")
+        return ExportReport(report, use, disks: exported(report, use), isDetached: true)
+    }
+
+    private static func exported(_ report: RunReport, _ use: SnapshotUse) -> [ExportedDisk] {
+        report.members.first.map { ImageExport.disks(of: $0, use) } ?? []
     }
 
     /// Three engines, one of which could not be prepared, with locks held.

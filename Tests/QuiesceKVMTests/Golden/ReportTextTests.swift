@@ -26,6 +26,18 @@ struct ReportTextTests {
         }
     }
 
+    @Test("a snapshot that begin shows, and one that is exported on a socket")
+    func handover() throws {
+        try expectTidy(try Examples.handover().text(), is: "begin.txt")
+        try expectTidy(try Examples.export().text(), is: "export.txt")
+    }
+
+    @Test("nothing to end and nothing to stop are told as such")
+    func nothingOpen() {
+        #expect(EndReport(domain: .db01, use: nil, commit: nil).text() == "db01   nothing is open\n")
+        #expect(StopReport([], isDryRun: false).text() == "no export to stop\n")
+    }
+
     @Test("a plan with obstacles: the worst first, each with its fix")
     func troubledPlan() throws { try expectTidy(try troubled().text(), is: "plan-troubled.txt") }
 

@@ -76,12 +76,23 @@ struct RunJSONTests {
             try names(JobsReport(domain: .db01, jobs: [], cancelled: false)) == [
                 "schema", "domain", "jobs", "cancelled",
             ])
+        let run = try names(try Examples.success())
+        #expect(
+            try names(try Examples.handover()) == run + [
+                "exported", "manifest", "folder", "label", "until", "takenUp", "command", "commit",
+            ])
+        #expect(
+            try names(try Examples.export()) == [
+                "schema", "domain", "snapshot", "consistency", "way", "folder", "isDetached", "isDryRun", "disks",
+            ])
+        #expect(
+            try names(EndReport(domain: .db01, use: nil, commit: nil)) == [
+                "schema", "domain", "snapshot", "label", "commit", "isDryRun",
+            ])
         #expect(
             try names(Examples.foreignRow) == [
                 "domain", "uuid", "name", "run", "createdAt", "consistency", "disks", "growthBytes", "depth",
-                "verified",
-                "standing",
-                "parent", "ours", "inLibvirt",
+                "verified", "standing", "parent", "ours", "inLibvirt", "uses",
             ])
     }
 }
@@ -90,6 +101,9 @@ struct RunJSONTests {
 struct RunEnvironmentTests {
     @Test("a whole snapshot")
     func success() throws { try Golden.expect(try Examples.success().environment, is: "run-success.env") }
+
+    @Test("a snapshot that is handed over as flat files, with its label")
+    func handover() throws { try Golden.expect(try Examples.handover().environment, is: "begin.env") }
 
     @Test("a run without a snapshot names no disk")
     func failed() throws {

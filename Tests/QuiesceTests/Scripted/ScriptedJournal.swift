@@ -76,5 +76,10 @@ final class ScriptedJournal: Journal, Catalogue {
         return report
     }
 
+    /// Set before the run that is to meet them.
+    let readers = Mutex<[SnapshotUse]>([])
+
+    func uses(of guest: GuestIdentity?) async throws(Failure) -> [SnapshotUse] { readers.withLock { $0 } }
+
     func mark(_ run: RunID, _ fate: CatalogueEntry.Fate) async throws(Failure) { try log.answer(.mark, fate.rawValue) }
 }
