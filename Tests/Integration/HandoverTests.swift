@@ -6,48 +6,11 @@ import Subprocess
 import Testing
 
 extension Lab {
-    // The guest is there for its daemon, as in BadInput.
-    @Suite("a snapshot is handed over and taken back", .guest(.plain))
+    @Suite("a snapshot is handed over and taken back")
     struct Handover {
-        /// A domain whose first disk begins with 64 KiB of 0x11, and its snapshot `s1`.
-        private func withSnapshot(_ body: (BareDomain) async throws -> Void) async throws {
-            let folder = try Place.makeFolder()
-            defer { try? FileManager.default.removeItem(atPath: folder) }
-            chmod(folder, 0o755)
-            let image = "\(folder)/one.qcow2"
-            try await Program.succeed("qemu-img", "create", "-q", "-f", "qcow2", image, "16M")
-            try await Program.succeed("qemu-io", "-c", "write -P 17 0 64k", image)
-            try await BareDomain.with(images: [image, "two.qcow2"]) { domain in
-                let taken = try await domain.stillpoint("snapshot", domain.name, "--no-freeze", "--name", "s1")
-                #expect(taken.exit == 0, "\(taken)")
-                try await body(domain)
-                #expect(try await domain.stillpoint("commit", domain.name).exit == 0)
-                try await expectNothingLeft(domain)
-            }
-        }
-
-        private func expectNothingLeft(_ domain: BareDomain, at place: SourceLocation = #_sourceLocation) async throws {
-            #expect(try await Virsh.snapshots(of: domain.name).isEmpty, sourceLocation: place)
-            #expect(Processes.naming(domain.stillpoint.state).isEmpty, sourceLocation: place)
-            let shown = try? FileManager.default.contentsOfDirectory(atPath: "\(domain.stillpoint.state)/export")
-            #expect(shown ?? [] == [], sourceLocation: place)
-            for (_, image) in try await Virsh.disks(of: domain.name) {
-                #expect(image.hasSuffix(".qcow2"), "\(image)", sourceLocation: place)
-            }
-        }
-
-        /// What the first disk held at the cut.
-        private static let head = Data(repeating: 17, count: 64 << 10)
-
-        private func head(of file: String) throws -> Data {
-            let handle = try #require(FileHandle(forReadingAtPath: file))
-            defer { try? handle.close() }
-            return try handle.read(upToCount: 64 << 10) ?? Data()
-        }
-
         @Test("files: flat, read-only, for the user alone; the snapshot is not merged meanwhile; nothing is left")
         func files() async throws {
-            try await withSnapshot { domain in
+            try await HandedOver.withSnapshot { domain in
                 let folder = "\(domain.folder)/shown"
                 let dry = try await domain.stillpoint("export", domain.name, "--fuse", folder, "--dry-run", "--json")
                 #expect(dry.exit == 0 && !FileManager.default.fileExists(atPath: folder), "\(dry)")
@@ -56,7 +19,7 @@ extension Lab {
                 #expect(export.exit == 0, "\(export)")
                 let places = try export.json["disks"]?.array?.compactMap { $0["place"]?.string }
                 #expect(places == ["\(folder)/vda.raw", "\(folder)/vdb.raw"])
-                #expect(try head(of: "\(folder)/vda.raw") == Self.head)
+                #expect(try HandedOver.head(of: "\(folder)/vda.raw") == HandedOver.head)
                 let attributes = try FileManager.default.attributesOfItem(atPath: "\(folder)/vda.raw")
                 #expect(attributes[.posixPermissions] as? Int == 0o400 && attributes[.size] as? Int == 16 << 20)
                 #expect(try FileManager.default.attributesOfItem(atPath: folder)[.posixPermissions] as? Int == 0o700)
@@ -84,7 +47,7 @@ extension Lab {
 
         @Test("a socket: read-only, 0600, one export a disk, with the blocks that hold data")
         func socket() async throws {
-            try await withSnapshot { domain in
+            try await HandedOver.withSnapshot { domain in
                 let folder = "\(domain.folder)/it's a socket"
                 let export = try await domain.stillpoint("export", domain.name, "--nbd", folder, "--detach", "--json")
                 #expect(export.exit == 0, "\(export)")
@@ -97,7 +60,7 @@ extension Lab {
                 #expect(try await Program.succeed("nbdinfo", place).contains("is_read_only: true"))
                 let copy = "\(domain.folder)/copy"
                 try await Program.succeed("nbdcopy", place, copy)
-                #expect(try head(of: copy) == Self.head)
+                #expect(try HandedOver.head(of: copy) == HandedOver.head)
                 #expect(try await domain.stillpoint("export", "--stop").exit == 0)
                 #expect(!FileManager.default.fileExists(atPath: folder))
             }
@@ -105,7 +68,7 @@ extension Lab {
 
         @Test("in the foreground it ends with Ctrl-C, and with kill -9; the next call clears what that left")
         func foreground() async throws {
-            try await withSnapshot { domain in
+            try await HandedOver.withSnapshot { domain in
                 let folder = "\(domain.folder)/shown"
                 let script = """
                     "$1" --state-dir "$2" export "$3" --fuse "$4" >/dev/null & pid=$!
@@ -130,14 +93,14 @@ extension Lab {
                 #expect(try await domain.stillpoint("list", domain.name).output.contains("a process that is gone"))
                 let again = try await domain.stillpoint("export", domain.name, "--fuse", folder, "--detach")
                 #expect(again.exit == 0, "\(again)")
-                #expect(try head(of: "\(folder)/vda.raw") == Self.head)
+                #expect(try HandedOver.head(of: "\(folder)/vda.raw") == HandedOver.head)
                 // Even a daemon that was killed leaves no mount that harms.
                 for process in Processes.naming(folder) {
                     kill(try #require(pid_t(process.prefix { $0 != " " })), SIGKILL)
                 }
                 let third = try await domain.stillpoint("export", domain.name, "--fuse", folder, "--detach")
                 #expect(third.exit == 0, "\(third)")
-                #expect(try head(of: "\(folder)/vda.raw") == Self.head)
+                #expect(try HandedOver.head(of: "\(folder)/vda.raw") == HandedOver.head)
                 #expect(try await domain.stillpoint("export", "--stop").exit == 0)
                 #expect(!FileManager.default.fileExists(atPath: folder))
             }
@@ -145,7 +108,7 @@ extension Lab {
 
         @Test("a folder that cannot be used is refused, and what is in it stays")
         func badFolder() async throws {
-            try await withSnapshot { domain in
+            try await HandedOver.withSnapshot { domain in
                 let taken = "\(domain.folder)/taken"
                 try FileManager.default.createDirectory(atPath: taken, withIntermediateDirectories: true)
                 try Data("mine".utf8).write(to: URL(filePath: "\(taken)/vdb.raw"))

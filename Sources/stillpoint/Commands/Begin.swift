@@ -40,7 +40,7 @@ struct Begin: RunVerb {
         var call = try await call(general, interruption)
         if dryRun { return try await call.showPlan(output) }
         let way: SnapshotUse.Way = images ? .images : .fuse
-        try call.open.demandExports(way)
+        try call.demandExports(way)
         await call.endOverdue()
         let until = call.startedAt.adding(milliseconds: limit.inMilliseconds)
         let answer = try await call.begin(way, label: label, until: until)

@@ -39,7 +39,7 @@ struct Run: RunVerb {
         var call = try await call(general, interruption)
         if dryRun { return try await call.showPlan(output) }
         let way: SnapshotUse.Way = images ? .images : .fuse
-        try call.open.demandExports(way)
+        try call.demandExports(way)
         await call.endOverdue()
         let taken = try await call.handOver(as: .run, way)
         guard let export = taken.export else {
@@ -83,6 +83,14 @@ extension SnapshotCall {
             try await call.handOver(holding: lock, as: kind, way, label: label, until: until)
         }
         return (report, try await kept(report, export))
+    }
+
+    /// What can be known before the snapshot.
+    func demandExports(_ way: SnapshotUse.Way) throws(Failure) {
+        if request.isInternal {
+            throw Failure(.usage, "--internal leaves the disks as they are: there is nothing frozen to hand over")
+        }
+        try open.demandExports(way)
     }
 
     /// What can be handed over; else the snapshot is taken back.
