@@ -20,8 +20,9 @@ enum Place {
         return try await body(folder)
     }
 
-    static func makeFolder() throws -> String {
-        var template = Array("\(NSTemporaryDirectory())stillpoint-it-XXXXXX".utf8CString)
+    /// - Parameter parent: for what is too large for the usual place.
+    static func makeFolder(in parent: String = NSTemporaryDirectory()) throws -> String {
+        var template = Array("\((parent as NSString).appendingPathComponent("stillpoint-it-XXXXXX"))".utf8CString)
         return String(cString: try #require(mkdtemp(&template)))
     }
 }

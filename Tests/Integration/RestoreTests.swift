@@ -14,7 +14,7 @@ extension Lab.Base {
         let guest = try LabGuest.current
         try await Program.succeed(LabGuest.lab, "load", guest.name, "start")
         for round in 1...Self.rounds {
-            let acknowledged = try await numbers("report", guest.name)
+            let acknowledged = try await Rows.acknowledged(in: guest.name)
             let taken = try await guest.stillpoint("snapshot", guest.name, "--exclude", "vde", "--json")
             try #require(taken.exit == 0, "\(taken)")
             #expect(try taken.json.consistency == "application")
@@ -42,18 +42,9 @@ extension Lab.Base {
         // The lab's own commands work on domains with its mark.
         try await Virsh.run(
             "metadata", clone, "https://stillpoint.dev/lab/1", "--key", "lab", "--set", "<lab/>", "--live")
-        let present = try await numbers("check", clone)
+        let present = try await Rows.present(in: clone)
         for (engine, number) in acknowledged {
             #expect(try #require(present[engine]) >= number, "\(engine): acknowledged \(number)")
-        }
-    }
-
-    /// The highest number of each engine: acknowledged (`report`) or there (`check`).
-    private func numbers(_ verb: String, _ guest: String) async throws -> [String: Int] {
-        let lines = try await Program.succeed(LabGuest.lab, "load", guest, verb).split(separator: "\n")
-        return lines.reduce(into: [:]) { numbers, line in
-            let words = line.split(separator: " ")
-            if let engine = words.first, let number = words.last { numbers[String(engine)] = Int(number) }
         }
     }
 }
