@@ -22,7 +22,6 @@ struct ScriptedCloneHost: CloneHost {
         return []
     }
 
-
     func plan(_ snapshot: MemberReport.Snapshot, of run: RunID, halvingMemory: Bool) async throws(Failure) -> ClonePlan
     {
         ClonePlan(
