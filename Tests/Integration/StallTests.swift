@@ -41,12 +41,14 @@ extension Lab.Plain {
         let guest = try LabGuest.current
         try await Place.withFolder { folder in
             chmod(folder, 0o755)
-            try await Program.succeed("mount", "-t", "tmpfs", "-o", "size=24m", "stillpoint-it", folder)
+            try await Program.succeed("mount", "-t", "tmpfs", "-o", "size=300m", "stillpoint-it", folder)
             let result: Result<Void, any Error>
             do {
                 let taken = try await guest.stillpoint(
                     "snapshot", guest.name, "--no-hooks", "--diskspec", "vda,file=\(folder)/small.qcow2")
                 #expect(taken.exit == 0, "\(taken)")
+                // A snapshot wants some room for its overlays; somebody else takes it afterwards.
+                try await Program.succeed("fallocate", "-l", "276M", "\(folder)/other")
                 try await guest.background("fill", "dd if=/dev/urandom of=/var/fill bs=1M count=40 oflag=direct; sync")
                 try await Program.succeed(
                     "bash", "-c",
