@@ -49,6 +49,10 @@ extension Lab.Plain {
             chmod(folder, 0o755)
             let result: Result<Void, any Error>
             do {
+                // QEMU has its own view of the host's mounts, from its start on.
+                try await Virsh.run("destroy", guest.name)
+                try await Virsh.run("start", guest.name)
+                try await guest.awaitAgent()
                 let taken = try await guest.stillpoint(
                     "snapshot", guest.name, "--no-hooks", "--diskspec", "vda,file=\(folder)/small.qcow2")
                 #expect(taken.exit == 0, "\(taken)")
