@@ -44,6 +44,21 @@ struct Tool: Sendable {
         }
     }
 
+    /// As ``run(_:outputLimit:deadline:)``; what it writes to standard output is heard as it comes, and not in the result.
+    func run(
+        _ arguments: [String], hearing listener: @escaping @Sendable ([UInt8]) -> Void,
+        deadline: ContinuousClock.Instant
+    ) async throws(ToolError) -> ToolResult {
+        try await before(deadline, outputLimit: Self.errorLimit) { [self] in
+            let ended = try await Subprocess.run(
+                configuration(arguments), input: .none, output: .sequence, error: .bytes(limit: Self.errorLimit)
+            ) { execution in
+                for try await piece in execution.standardOutput { listener(piece.withUnsafeBytes { Array($0) }) }
+            }
+            return ToolResult(status: .init(ended.terminationStatus), output: [], errors: ended.standardError)
+        }
+    }
+
     /// Keeps the program running while `body` runs, and ends it on every way out: return, error, deadline, cancellation.
     ///
     /// - Parameters:
