@@ -9,20 +9,22 @@ final class Progress: Sendable {
     private let name: String
     private let isQuiet: Bool
     private let isTerminal = isatty(STDERR_FILENO) == 1
-    private let merges = Mutex<[DiskTarget: Pace]>([:])
+    private let paces = Mutex<[String: Pace]>([:])
 
-    /// How far a merge had come when it was first heard of, and when.
+    /// How far the work on a disk had come when it was first heard of, and when.
     private struct Pace {
         var begin: ContinuousClock.Instant
         var first: UInt64
         var tenth: UInt64
 
         /// Bytes a second and seconds left; nil until there is something to tell by.
-        func forecast(_ progress: MergeProgress, at now: ContinuousClock.Instant) -> (rate: UInt64, left: UInt64)? {
+        func forecast(
+            _ done: UInt64, of total: UInt64, at now: ContinuousClock.Instant
+        ) -> (rate: UInt64, left: UInt64)? {
             let time = begin.duration(to: now).inMilliseconds
-            guard time >= 500, progress.done > first, progress.total >= progress.done else { return nil }
-            let rate = (progress.done - first) / UInt64(time) * 1000
-            return rate > 0 ? (rate, (progress.total - progress.done) / rate) : nil
+            guard time >= 500, done > first, total >= done else { return nil }
+            let rate = (done - first) / UInt64(time) * 1000
+            return rate > 0 ? (rate, (total - done) / rate) : nil
         }
     }
 
@@ -57,23 +59,37 @@ final class Progress: Sendable {
         if isTerminal, !isQuiet { Terminal.remark("\r\u{1B}[K") }
     }
 
+    func hear(_ progress: CopyProgress) {
+        let work = "\(progress.step.rawValue) \(progress.target)"
+        show(work, progress.done, of: progress.total)
+    }
+
     private func hear(_ progress: MergeProgress) {
-        let tenth = progress.total == 0 ? 0 : progress.done / max(1, progress.total / 10)
+        let work = "merging \(progress.target)"
+        if progress.isPivoted {
+            paces.withLock { $0[work] = nil }
+            show("\(progress.target) merged")
+        } else {
+            show(work, progress.done, of: progress.total)
+        }
+    }
+
+    /// Each time on a terminal, at each tenth elsewhere.
+    private func show(_ work: String, _ done: UInt64, of total: UInt64) {
+        let tenth = total == 0 ? 0 : done / max(1, total / 10)
         let now = ContinuousClock.now
-        let (isNews, forecast) = merges.withLock { known in
-            var pace = known[progress.target] ?? Pace(begin: now, first: progress.done, tenth: .max)
+        let (isNews, forecast) = paces.withLock { known in
+            var pace = known[work] ?? Pace(begin: now, first: done, tenth: .max)
             let isNews = pace.tenth != tenth
             pace.tenth = tenth
-            known[progress.target] = progress.isPivoted ? nil : pace
-            return (isNews, pace.forecast(progress, at: now))
+            known[work] = pace
+            return (isNews, pace.forecast(done, of: total, at: now))
         }
+        guard isNews || isTerminal else { return }
         func size(_ bytes: UInt64) -> String { "\(ByteCount(Int64(clamping: bytes)))" }
-        if progress.isPivoted {
-            show("\(progress.target) merged")
-        } else if isNews || isTerminal {
-            let pace = forecast.map { ", \(size($0.rate))/s, \(Duration.seconds($0.left).forPeople) left" } ?? ""
-            show("merging \(progress.target): \(size(progress.done)) of \(size(progress.total))\(pace)")
-        }
+        guard total > 0 else { return show(work) }
+        let pace = forecast.map { ", \(size($0.rate))/s, \(Duration.seconds($0.left).forPeople) left" } ?? ""
+        show("\(work): \(size(done)) of \(size(total))\(pace)")
     }
 
     private static func words(_ phase: Phase) -> String {

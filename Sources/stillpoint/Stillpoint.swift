@@ -23,7 +23,7 @@ struct Stillpoint: AsyncParsableCommand {
         // Each says its name itself: the parser finds it out by casts that take 0.1 ms a command.
         subcommands: [
             Doctor.self, Disks.self, Plan.self, Snapshot.self, Drill.self, List.self, Show.self, Current.self,
-            Verify.self, Run.self, Begin.self, End.self, Export.self,
+            Verify.self, Run.self, Begin.self, End.self, Export.self, Copy.self, Restore.self,
             Commit.self, Revert.self, Delete.self, Prune.self, Jobs.self, Freeze.self, Thaw.self, Status.self,
             Recover.self, Hooks.self, Config.self,
         ])

@@ -24,6 +24,10 @@ struct SnapshotUseTests {
     func inTheWay() throws {
         #expect(try use(.export).isInTheWay)
         #expect(try !use(.export, isServed: false).isInTheWay)
+        #expect(
+            try use(.copy).isInTheWay && use(.copy).words.hasPrefix("being copied to /mnt/db01 by process 4711 since "))
+        #expect(try !use(.copy, isServed: false).isInTheWay && use(.copy).remedy == nil)
+        #expect(try !use(.copy, isServed: false).isOverdue(at: Self.noon))
         #expect(try use(.begin, isServed: false).isInTheWay)
         #expect(try use(.run).isInTheWay)
         #expect(try !use(.run, isServed: false).isInTheWay)

@@ -54,6 +54,11 @@ struct UsageTests {
         ["end", "db01", "0123456789abcdef0123456789abcdef", "--label", "x"], ["export", "db01"], ["export"],
         ["export", "db01", "--fuse", "/x", "--nbd", "/y"], ["export", "--stop", "--fuse", "/x"],
         ["export", "--stop", "--detach"], ["export", "db01", "--fuse", ""],
+        ["copy"], ["copy", "db01"], ["copy", "db01", ""], ["copy", "db01", "s", "/x", "/y"],
+        ["copy", "db01", "/x", "--format", "vmdk"], ["copy", "db01", "/x", "--format", "raw", "--compress"],
+        ["copy", "db01", "/x", "--bandwidth", "0"], ["restore"], ["restore", "/x/manifest.json", "--as", "../up"],
+        ["restore", "/x/manifest.json", "--as", "a b"], ["restore", "/x/manifest.json", "--to", ""],
+        ["restore", "/x/manifest.json", "/y"],
     ]
 
     @Test("ends with 64 and one line of cause last on stderr, nothing on stdout", arguments: wrong)
@@ -80,9 +85,11 @@ struct UsageTests {
 
     @Test(
         "what touches images on another host names the ssh line to run",
-        arguments: ["snapshot", "commit", "freeze", "recover", "prune", "begin", "end", "run", "export"])
+        arguments: [
+            "snapshot", "commit", "freeze", "recover", "prune", "begin", "end", "run", "export", "copy", "restore",
+        ])
     func remote(_ command: String) throws {
-        let more = ["run": ["--", "true"], "export": ["--nbd", "/x"]][command] ?? []
+        let more = ["run": ["--", "true"], "export": ["--nbd", "/x"], "copy": ["/x"]][command] ?? []
         let result = try Command().run(["-c", "qemu+ssh://root@vmhost:2222/system", command, "db01"] + more)
         #expect(result.status == 64)
         #expect(result.errors.contains("ssh vmhost stillpoint \(command) …"))
@@ -94,7 +101,7 @@ struct UsageTests {
 struct CommandLineTests {
     private static let words =
         """
-        doctor disks plan snapshot drill list show current verify run begin end export commit revert delete prune jobs freeze thaw
+        doctor disks plan snapshot drill list show current verify run begin end export copy restore commit revert delete prune jobs freeze thaw
         status recover
         """.split { $0 == " " || $0 == "\n" }.map(String.init)
 
@@ -182,7 +189,7 @@ struct CommandLineTests {
         let more =
             [
                 "revert": ["s"], "delete": ["s"], "prune": ["--abandoned"], "run": ["--", "true"],
-                "export": ["--nbd", "/x"],
+                "export": ["--nbd", "/x"], "copy": ["/x"],
             ][word] ?? []
         let result = try Command().run([word, "db01"] + more)
         #expect(result.status == 69, "\(result.errors)")

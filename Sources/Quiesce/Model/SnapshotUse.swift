@@ -9,6 +9,8 @@ public struct SnapshotUse: Sendable, Hashable {
         case run
         /// Until `end`, or until its time is over.
         case begin
+        /// Over when its process is.
+        case copy
     }
 
     public enum Way: String, Codable, Sendable {
@@ -57,7 +59,7 @@ public struct SnapshotUse: Sendable, Hashable {
     /// Whether what it began is to be ended by whoever comes next: its time is over, or its process is gone.
     public func isOverdue(at time: Timestamp) -> Bool {
         switch kind {
-        case .export: false
+        case .export, .copy: false
         case .run: !isServed
         case .begin: until.map { $0 <= time } ?? false
         }
@@ -68,6 +70,7 @@ public struct SnapshotUse: Sendable, Hashable {
         let holder = process.map { isServed ? " by process \($0.pid)" : " by a process that is gone" } ?? ""
         switch kind {
         case .export: return "exported to \(folder ?? "?")\(holder) since \(since.local)"
+        case .copy: return "being copied to \(folder ?? "?")\(holder) since \(since.local)"
         case .run: return "handed to a command\(holder) since \(since.local)"
         case .begin:
             let name = label.map { " as \($0)" } ?? ""
@@ -79,6 +82,7 @@ public struct SnapshotUse: Sendable, Hashable {
     public var remedy: String? {
         switch kind {
         case .export: "stillpoint export --stop \(guest.name) \(snapshot)"
+        case .copy: nil
         case .run: isServed ? nil : "stillpoint end \(guest.name) \(run)"
         case .begin: "stillpoint end \(guest.name) \(run)"
         }

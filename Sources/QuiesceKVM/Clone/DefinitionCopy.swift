@@ -50,6 +50,7 @@ struct DefinitionCopy {
     private let names: Names
     private let purpose: Purpose
     private var consoles = 0
+    private var hasDisplay = false
 
     init(of saved: String, as names: Names, for purpose: Purpose) throws(Failure) {
         let domain = try DomainDefinition.root(of: saved)
@@ -156,9 +157,15 @@ struct DefinitionCopy {
             case "dtb", "loader":
                 if isClone {
                     part.duplicate.map(os.addChild)
+                } else if part.name == "loader", isUEFI {
+                    // libvirt finds one with these features by itself.
+                    if part.attribute("secure") == "yes" {
+                        os.addChild(SnapshotXML.element("loader", ["secure": "yes"]))
+                    }
                 } else {
                     drop("\(part.name ?? "") \(part.stringValue ?? "")")
                 }
+            case "firmware" where !isClone && isUEFI: part.duplicate.map(os.addChild)
             case "nvram", "firmware": break
             case let other: drop("os \(other)")
             }
@@ -204,6 +211,7 @@ struct DefinitionCopy {
         case "console": return device.child("target")?.attribute("type") == "virtio" ? console(device) : nil
         case "channel": return channel(device)
         case "emulator" where isClone: return device.duplicate
+        case "emulator": return nil
         case "interface" where !isClone: return interface(device)
         case "graphics" where !isClone: return graphics(device)
         case "audio", "sound": return nil
@@ -249,7 +257,9 @@ struct DefinitionCopy {
     }
 
     private func video(_ device: XMLElement) -> XMLElement? {
-        guard let copy = device.duplicate else { return nil }
+        guard let copy = device.duplicate(without: isClone ? [] : ["driver"]) else { return nil }
+        // Its acceleration may name a device of the host.
+        if !isClone { copy.child("model")?.elements.forEach { $0.detach() } }
         // QXL is of use with SPICE alone.
         if let model = copy.child("model"), model.attribute("type") == "qxl" {
             model.detach()
@@ -295,27 +305,28 @@ struct DefinitionCopy {
         return copy
     }
 
+    /// Whatever it was on, it is on libvirt's own network now: another guest's, or the host's, is not for a file to name.
     private mutating func interface(_ device: XMLElement) -> XMLElement? {
-        guard case .restored(let keepsAddresses) = purpose, let type = device.attribute("type"),
-            ["network", "bridge", "user"].contains(type)
-        else {
-            drop(device.summary)
-            return nil
-        }
-        let copy = SnapshotXML.element("interface", ["type": type])
-        for part in (keepsAddresses ? ["mac"] : []) + ["source", "model", "boot", "address"] {
+        guard case .restored(let keepsAddresses) = purpose else { return nil }
+        let isUsers = device.attribute("type") == "user"
+        let copy = SnapshotXML.element("interface", ["type": isUsers ? "user" : "network"])
+        if !isUsers { copy.addChild(SnapshotXML.element("source", ["network": "default"])) }
+        for part in (keepsAddresses ? ["mac"] : []) + ["model", "boot", "address"] {
             device.child(part)?.duplicate.map(copy.addChild)
         }
-        copy.child("source")?.keepAttributes(["network", "bridge", "portgroup"])
+        let network = device.child("source")?.attribute("network")
+        if !isUsers, network != "default" { drop("\(device.summary), now on the network default") }
         if !keepsAddresses, let address = device.child("mac")?.attribute("address") { drop("MAC address \(address)") }
         return copy
     }
 
     private mutating func graphics(_ device: XMLElement) -> XMLElement? {
-        guard let type = device.attribute("type"), ["vnc", "spice"].contains(type) else {
+        // libvirt takes one of a kind.
+        guard let type = device.attribute("type"), ["vnc", "spice"].contains(type), !hasDisplay else {
             drop(device.summary)
             return nil
         }
+        hasDisplay = true
         return SnapshotXML.element("graphics", ["type": "vnc", "autoport": "yes", "listen": "127.0.0.1"])
     }
 
@@ -337,11 +348,6 @@ extension XMLElement {
         guard let copy = duplicate else { return nil }
         for part in parts { copy.children(part).forEach { $0.detach() } }
         return copy
-    }
-
-    fileprivate func keepAttributes(_ names: Set<String>) {
-        for name in (attributes ?? []).compactMap(\.name) where !names.contains(name) { removeAttribute(forName: name) }
-        elements.forEach { $0.detach() }
     }
 
     /// A size as libvirt writes it; nil for what is none, or more than there is.

@@ -29,7 +29,7 @@ public final class ImageExport: Sendable {
     ) async throws(Failure) {
         var use = use
         let disks = member.snapshot?.disks ?? []
-        let open = try await BlockingLane(label: "stillpoint.images").run { () throws(Failure) in try Self.open(disks) }
+        let open = try await Self.opened(disks)
         if let path = use.folder {
             let way = use.way
             let daemon: StorageDaemon
@@ -83,6 +83,11 @@ public final class ImageExport: Sendable {
         case (.nbd, let folder?): "nbd+unix:///\(disk.target)?socket=\((folder + "/" + socket).percentEncoded)"
         default: disk.frozenImage
         }
+    }
+
+    /// Their frozen images, kept from writers.
+    static func opened(_ disks: [MemberReport.Disk]) async throws(Failure) -> [FrozenDisk] {
+        try await BlockingLane(label: "stillpoint.images").run { () throws(Failure) in try open(disks) }
     }
 
     private static func open(_ disks: [MemberReport.Disk]) throws(Failure) -> [FrozenDisk] {

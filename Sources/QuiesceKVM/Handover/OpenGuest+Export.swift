@@ -45,7 +45,7 @@ extension OpenGuest {
         return ExportReport(report, use, disks: ImageExport.disks(of: member, use), isDetached: false, isDryRun: true)
     }
 
-    private func exportable(_ report: RunReport) async throws(Failure) -> (RunID, MemberReport) {
+    func exportable(_ report: RunReport) async throws(Failure) -> (RunID, MemberReport) {
         guard let run = RunID(report.run),
             let member = report.members.first(where: { $0.domain.uuid == identity.uuid }),
             let snapshot = member.snapshot
@@ -75,7 +75,8 @@ extension Workplace {
             while process.isAlive, time.now < limit { await time.sleep(until: time.now + .milliseconds(10)) }
         }
         await StorageDaemon.stop(use.id.description, in: try exportFolder())
-        if let folder = use.folder { await ExportFolder.clear(folder, use.files) }
+        // A copy's folder is there only when it is whole.
+        if let folder = use.folder, use.kind != .copy { await ExportFolder.clear(folder, use.files) }
     }
 
     /// Ends these exports.
@@ -88,7 +89,8 @@ extension Workplace {
 
     /// Removes what exports have left whose process is gone: after a kill, or a boot.
     func clearLeavings() async throws(Failure) {
-        try await stop(try await ledger.uses(of: nil).filter { $0.kind == .export && !$0.isServed })
+        try await stop(
+            try await ledger.uses(of: nil).filter { ($0.kind == .export || $0.kind == .copy) && !$0.isServed })
     }
 
     /// Of our own: ids of daemons, and the folders of those exports that have none of the caller's.

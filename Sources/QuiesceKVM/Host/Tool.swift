@@ -44,6 +44,24 @@ struct Tool: Sendable {
         }
     }
 
+    /// As ``run(_:outputLimit:deadline:)``, for what may take hours: it ends when we are killed. What it writes to standard
+    /// output is heard as it comes, and not in the result.
+    func run(
+        _ arguments: [String], hearing listener: @escaping @Sendable ([UInt8]) -> Void,
+        deadline: ContinuousClock.Instant
+    ) async throws(ToolError) -> ToolResult {
+        let guardian = try Self.guardian
+        let guarded = Self.endsWithUs + [path] + arguments
+        return try await before(deadline, outputLimit: Self.errorLimit) {
+            let ended = try await Subprocess.run(
+                guardian.configuration(guarded), input: .none, output: .sequence, error: .bytes(limit: Self.errorLimit)
+            ) { execution in
+                for try await piece in execution.standardOutput { listener(piece.withUnsafeBytes { Array($0) }) }
+            }
+            return ToolResult(status: .init(ended.terminationStatus), output: [], errors: ended.standardError)
+        }
+    }
+
     /// Keeps the program running while `body` runs, and ends it on every way out: return, error, deadline, cancellation.
     ///
     /// - Parameters:
@@ -57,10 +75,10 @@ struct Tool: Sendable {
     ) async throws(ToolError) -> Result<Value, Failure> {
         // Should we be killed with SIGKILL, nobody is left to end the program. The kernel does it then, as the death signal
         // of the library's spawning thread, which lives as long as we do; timeout(1) is the second net. Both pass on.
-        let guardian = try Tool("setpriv", package: "util-linux")
+        let guardian = try Self.guardian
         let timeout = try Tool("timeout", package: "coreutils")
         let seconds = max(0, ContinuousClock.now.duration(to: deadline).components.seconds) + 10
-        let bounded = ["--pdeathsig", "TERM", timeout.path, "--kill-after=5", "\(seconds)", path] + arguments
+        let bounded = Self.endsWithUs + [timeout.path, "--kill-after=5", "\(seconds)", path] + arguments
         return try await before(deadline, outputLimit: Self.errorLimit) {
             let ended = try await Subprocess.run(
                 guardian.configuration(bounded), input: .none, output: .discarded,
@@ -85,6 +103,11 @@ struct Tool: Sendable {
             return result
         }
     }
+
+    private static var guardian: Tool {
+        get throws(ToolError) { try Tool("setpriv", package: "util-linux") }
+    }
+    private static let endsWithUs = ["--pdeathsig", "TERM"]
 
     private static let errorLimit = 64 << 10
     private static let teardown: [TeardownStep] = [

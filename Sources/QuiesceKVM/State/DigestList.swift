@@ -7,7 +7,7 @@ import SystemPackage
 struct DigestList {
     static let file = "SHA256SUMS"
 
-    private let entries: [(name: String, digest: String)]
+    private var entries: [(name: String, digest: String)]
 
     init(of files: [(name: String, bytes: [UInt8])]) {
         entries = files.map { ($0.name, SHA256.hex(of: $0.bytes)) }
@@ -39,5 +39,12 @@ struct DigestList {
 
     private static func isDigit(_ byte: UInt8) -> Bool { (48...57).contains(byte) || (97...102).contains(byte) }
 
-    func covers(_ name: String) -> Bool { entries.contains { $0.name == name } }
+    func covers(_ name: String) -> Bool { digest(of: name) != nil }
+
+    func digest(of name: String) -> String? { entries.first { $0.name == name }?.digest }
+
+    var names: [String] { entries.map(\.name) }
+
+    /// For a file that is too large to be held in memory.
+    mutating func add(_ name: String, _ digest: String) { entries.append((name, digest)) }
 }

@@ -61,7 +61,8 @@ struct Manifest {
             guard let folder = try state.folder.folder(runs)?.folder(run.description),
                 let bytes = try folder.contents(of: file)
             else { return ([], nil) }
-            guard let digests = try folder.contents(of: DigestList.file).flatMap(DigestList.init), digests.covers(file)
+            guard let digests = try folder.contents(of: DigestList.file).flatMap(DigestList.init),
+                file == DigestList.file || digests.covers(file)
             else { return (bytes, DigestList.file) }
             return (bytes, try digests.firstDifference(in: folder))
         }
@@ -72,6 +73,18 @@ struct Manifest {
         }
         if bytes.isEmpty { throw Failure(.noSuchThing, "\(what): it is not in \(state.path)") }
         return bytes
+    }
+
+    /// The names of all of a run's papers but the list of their digests.
+    static func names(of run: RunID, in state: StateFolder) throws(Failure) -> [String] {
+        DigestList(try paper(DigestList.file, of: run, in: state))?.names ?? []
+    }
+
+    /// All of them, as they were written.
+    static func papers(of run: RunID, in state: StateFolder) throws(Failure) -> [(name: String, bytes: [UInt8])] {
+        var papers: [(name: String, bytes: [UInt8])] = []
+        for name in try names(of: run, in: state) { papers.append((name, try paper(name, of: run, in: state))) }
+        return papers
     }
 
     static func path(of run: RunID, in state: StateFolder) -> String { "\(state.path)/\(runs)/\(run)/\(file)" }

@@ -55,6 +55,44 @@ struct DefinitionCopyTests {
         #expect(copy.memoryKiB == 1 << 20)
     }
 
+    private func restored(_ saved: String, keepsAddresses: Bool = false, kernel: String? = nil) throws -> DefinitionCopy
+    {
+        let vda = try #require(DiskTarget("vda"))
+        return try DefinitionCopy(
+            of: saved,
+            as: DefinitionCopy.Names(
+                name: "db01-again", uuid: Self.uuid,
+                disks: [vda: ImageLayer(path: "/srv/restored/vda.qcow2", format: "qcow2")],
+                nvram: "/srv/restored/nvram.fd", kernel: kernel, initrd: kernel.map { _ in "/srv/restored/initrd" }),
+            for: .restored(keepsAddresses: keepsAddresses))
+    }
+
+    @Test("for a restored guest it names nothing of this host but what it is given, and says what went")
+    func restored() throws {
+        let copy = try restored(Fixture.text("tied.domain.xml"))
+        try Golden.expect(golden(copy), is: "restored-tied.xml")
+        let paths = copy.xml.split { "'\"<>".contains($0) }.filter { $0.hasPrefix("/") && $0.count > 1 }
+        let own = paths.filter { !$0.hasPrefix("/srv/restored/") && $0 != "/dev/urandom" }
+        // End tags begin with a slash as well.
+        #expect(own.allSatisfy { !$0.dropFirst().contains("/") }, "\(own)")
+        for word in ["hostdev", "commandline", "br0", "eth0", "52:54", "passwd", "rendernode", "tpm", "hugepages"] {
+            #expect(!copy.xml.contains(word), "\(word)")
+        }
+        #expect(copy.dropped.contains { $0.contains("now on the network default") })
+        let same = try restored(Fixture.text("tied.domain.xml"), keepsAddresses: true)
+        #expect(same.xml.contains("52:54:00:11:22:33"))
+    }
+
+    @Test("a restored guest that boots from a kernel gets the one that came with the copy, or none and no command line")
+    func kernel() throws {
+        let saved = try Fixture.text("q35-storage.domain.xml")
+        let with = try restored(saved, kernel: "/srv/restored/kernel").xml
+        #expect(with.contains("<kernel>/srv/restored/kernel</kernel>") && with.contains("<cmdline>"))
+        let without = try restored(saved)
+        #expect(!without.xml.contains("<kernel>") && !without.xml.contains("<cmdline>"))
+        #expect(without.dropped.contains { $0.hasPrefix("kernel /") })
+    }
+
     @Test("memory is halved, but never below what a system needs to boot")
     func memory() throws {
         let small = try Fixture.text("shapes.domain.xml")

@@ -107,6 +107,41 @@ enum Examples {
         report.members.first.map { ImageExport.disks(of: $0, use) } ?? []
     }
 
+    /// One disk of a copy, made or to be made.
+    private static func flat(_ name: String, gibibytes: Int64, isMade: Bool) throws -> FlatImage {
+        var image = FlatImage(
+            target: try target(name), file: "\(name).qcow2", format: .qcow2, virtualSizeBytes: gibibytes << 30,
+            allocatedBytes: isMade ? 1_234_567_890 : gibibytes << 29)
+        if isMade { (image.fileBytes, image.sha256) = (1_234_567_890, String(repeating: "5e1f", count: 16)) }
+        return image
+    }
+
+    private static func flats(isMade: Bool) throws -> [FlatImage] {
+        [try flat("vda", gibibytes: 40, isMade: isMade), try flat("vdb", gibibytes: 200, isMade: isMade)]
+    }
+
+    static func copy(isDryRun: Bool = false) throws -> CopyReport {
+        let report = try prepared()
+        var copy = CopyReport(
+            report, try #require(report.members.first), at: .cut, to: "/backup/db01",
+            disks: try flats(isMade: !isDryRun),
+            papers: ["SHA256SUMS", "copy.json", "domain.xml", "manifest.json", "nvram.fd"], isCompressed: true,
+            isVerified: true)
+        (copy.isDryRun, copy.tookMs) = (isDryRun, isDryRun ? 0 : 83_000)
+        return copy
+    }
+
+    static func restored(isDryRun: Bool = false) throws -> RestoreReport {
+        let report = try prepared()
+        var restored = RestoreReport(
+            .web, of: report, try #require(report.members.first), from: "/backup/db01",
+            to: "/var/lib/libvirt/images/web", disks: try flats(isMade: !isDryRun),
+            stripped: ["hostdev pci", "interface bridge br0, now on the network default"],
+            unchecked: isDryRun ? [try target("vdb")] : [])
+        (restored.isDryRun, restored.tookMs) = (isDryRun, isDryRun ? 0 : 61_000)
+        return restored
+    }
+
     /// Three engines, one of which could not be prepared, with locks held.
     static func prepared() throws -> RunReport {
         func found(_ name: String, _ instance: String? = nil, _ version: String) -> ApplicationFacts {

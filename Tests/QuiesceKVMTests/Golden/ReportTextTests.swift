@@ -3,6 +3,7 @@
 import Testing
 
 @testable import Quiesce
+@testable import QuiesceKVM
 
 @Suite("What a person sees of plan, disks, list, status, commit, verify, freeze and thaw")
 struct ReportTextTests {
@@ -30,6 +31,20 @@ struct ReportTextTests {
     func handover() throws {
         try expectTidy(try Examples.handover().text(), is: "begin.txt")
         try expectTidy(try Examples.export().text(), is: "export.txt")
+    }
+
+    @Test("a copy and a restored guest, made and to be made")
+    func copies() throws {
+        try expectTidy(try Examples.copy().text(), is: "copy.txt")
+        try expectTidy(try Examples.copy(isDryRun: true).text(), is: "copy-dry-run.txt")
+        try expectTidy(try Examples.restored().text(), is: "restore.txt")
+        try expectTidy(try Examples.restored(isDryRun: true).text(), is: "restore-dry-run.txt")
+    }
+
+    @Test("a copy and a restored guest as JSON")
+    func copiesAsJSON() throws {
+        try Golden.expect(try JSONText.of(Examples.copy()) + "\n", is: "copy.json")
+        try Golden.expect(try JSONText.of(Examples.restored()) + "\n", is: "restore.json")
     }
 
     @Test("nothing to end and nothing to stop are told as such")

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+public import Quiesce
+import SystemPackage
+
+public struct CopyRequest: Sendable {
+    /// A folder that is not there yet, or is empty.
+    public var folder: String
+    public var format: CopyFormat
+    public var isCompressed = false
+    /// Compares each copy with its source.
+    public var isVerified = false
+    /// Bytes a second at most.
+    public var bandwidth: UInt64?
+
+    public init(to folder: String, _ format: CopyFormat) { (self.folder, self.format) = (folder, format) }
+}
+
+/// A snapshot on its way into a folder that needs nothing else to make a guest of it again: its frozen images, flat, and
+/// the papers of its run, with a digest of each file.
+public struct SnapshotCopy: Sendable {
+    private let member: MemberReport
+    private let report: RunReport
+    private let request: CopyRequest
+    private let run: RunID
+    private let works: [(disk: MemberReport.Disk, work: CopyTools.Work)]
+    private let definition: String
+    private let tools: CopyTools
+    private let workplace: Workplace
+    public let preview: CopyReport
+
+    init(
+        _ report: RunReport, _ run: RunID, _ member: MemberReport, _ request: CopyRequest, _ tools: CopyTools,
+        in workplace: Workplace
+    ) async throws(Failure) {
+        (self.report, self.run, self.member, self.tools, self.workplace) = (report, run, member, tools, workplace)
+        var request = request
+        request.folder = try NewFolder.check(request.folder)
+        self.request = request
+        var works: [(MemberReport.Disk, CopyTools.Work)] = []
+        var disks: [FlatImage] = []
+        for disk in member.snapshot?.disks ?? [] {
+            let file = "\(disk.target).\(request.format)"
+            var work = CopyTools.Work(
+                disk.target, ImageLayer(path: disk.frozenImage, format: disk.format), to: file, request.format)
+            (work.isCompressed, work.bandwidth) = (request.isCompressed, request.bandwidth)
+            let size = try await tools.measure(work, virtualSize: disk.virtualSizeBytes)
+            work.total = UInt64(clamping: size)
+            works.append((disk, work))
+            disks.append(
+                FlatImage(
+                    target: disk.target, file: file, format: request.format, virtualSizeBytes: disk.virtualSizeBytes,
+                    allocatedBytes: size))
+        }
+        self.works = works
+        definition = try Manifest.definition(of: run, in: workplace.state)
+        let papers = try Manifest.names(of: run, in: workplace.state)
+        preview = CopyReport(
+            report, member, at: workplace.time.wall, to: request.folder, disks: disks, papers: papers.sorted(),
+            isCompressed: request.isCompressed, isVerified: request.isVerified)
+    }
+
+    /// What is known of the room: nil where all is well. A compressed copy takes less than anybody can tell before.
+    public func shortage() throws(Failure) -> Failure? {
+        let free = try QemuImages.freeBytes(in: split(request.folder).folder)
+        let wanted = preview.disks.reduce(Int64(16 << 20)) { sum, disk in
+            let (total, overflow) = sum.addingReportingOverflow(disk.allocatedBytes)
+            return overflow ? .max : total
+        }
+        guard free < wanted else { return nil }
+        return Failure(
+            .refused,
+            "\(split(request.folder).folder) has \(ByteCount(free)) left, and the copy takes up to \(ByteCount(wanted))",
+            hint: "make room there, name another folder, or try --compress")
+    }
+
+    /// Makes it, and leaves nothing where that fails. Nobody merges into the images meanwhile.
+    public func make(_ open: OpenImages, noting note: (String) -> Void) async throws(Failure) -> CopyReport {
+        let begin = workplace.time.now
+        let result: Result<CopyReport, Failure>
+        do throws(Failure) {
+            let folder = try NewFolder(for: request.folder, mode: 0o700)
+            do throws(Failure) {
+                result = .success(try await fill(folder, since: begin, noting: note))
+            } catch {
+                folder.remove()
+                throw error
+            }
+        } catch {
+            result = .failure(error)
+        }
+        await open.close()
+        return try result.get()
+    }
+
+    private func fill(
+        _ folder: NewFolder, since begin: ContinuousClock.Instant, noting note: (String) -> Void
+    ) async throws(Failure) -> CopyReport {
+        var report = preview
+        let papers = try Manifest.papers(of: run, in: workplace.state)
+        var digests = DigestList(of: papers)
+        for (index, (_, work)) in works.enumerated() {
+            let file = work.destination
+            var work = work
+            work.destination = folder.draft.path(of: file)
+            try await tools.convert(work, .copying)
+            if request.isVerified { try await tools.compare(work) }
+            let digest = try await tools.digest(of: work.destination, file, work.target)
+            digests.add(file, digest)
+            try report.disks[index].look(at: folder.draft)
+            report.disks[index].sha256 = digest
+        }
+        for (name, bytes) in papers { try put(bytes, as: name, in: folder) }
+        for boot in try BootFile.all(of: definition) {
+            do throws(Failure) {
+                try boot.copy(to: folder.draft)
+                digests.add(boot.name, try await tools.digest(of: folder.draft.path(of: boot.name), boot.name))
+                report.papers.append(boot.name)
+            } catch {
+                guard error.status == .noSuchThing else { throw error }
+                note("\(error.message): it is not copied, and the restored guest needs one to boot")
+                report.notIncluded.append("\(boot.name): \(boot.path)")
+            }
+        }
+        report.isDryRun = false
+        report.tookMs = begin.duration(to: workplace.time.now).inMilliseconds
+        report.papers = (report.papers + [CopyReport.file, DigestList.file]).sorted()
+        let text = Array((try JSONText.of(report) + "\n").utf8)
+        digests.add(CopyReport.file, SHA256.hex(of: text))
+        try put(text, as: CopyReport.file, in: folder)
+        try put(digests.bytes, as: DigestList.file, in: folder)
+        try folder.finish()
+        return report
+    }
+
+    private func put(_ bytes: [UInt8], as name: String, in folder: NewFolder) throws(Failure) {
+        try explaining("cannot write \(name) in \(folder.draft.path)", else: .refused) { () throws(Errno) in
+            try folder.draft.write(bytes, as: name)
+        }
+    }
+}
+
+/// The frozen images of a snapshot, open, and written down as in use by this process.
+public final class OpenImages: Sendable {
+    private let disks: [FrozenDisk]
+    private let use: SnapshotUse
+    private let ledger: Ledger
+
+    /// The caller has the guest's lock.
+    init(_ member: MemberReport, as use: SnapshotUse, ledger: Ledger) async throws(Failure) {
+        disks = try await ImageExport.opened(member.snapshot?.disks ?? [])
+        (self.use, self.ledger) = (use, ledger)
+        try await ledger.keep(use)
+    }
+
+    func close() async { try? await ledger.forget(use) }
+}
+
+extension OpenGuest {
+    /// What a copy comes to; nothing is touched.
+    public func copy(
+        _ report: RunReport, _ request: CopyRequest, interruption: Interruption,
+        telling listener: @escaping @Sendable (CopyProgress) -> Void
+    ) async throws(Failure) -> SnapshotCopy {
+        let (run, member) = try await exportable(report)
+        return try await SnapshotCopy(
+            report, run, member, request, try CopyTools(interruption: interruption, telling: listener), in: workplace)
+    }
+
+    /// Keeps the images as they are until that copy is made; the caller has the guest's lock.
+    public func openImages(of report: RunReport, for copy: SnapshotCopy) async throws(Failure) -> OpenImages {
+        let (run, member) = try await exportable(report)
+        try await workplace.clearLeavings()
+        let use = SnapshotUse(
+            .copy, of: run, member.snapshot?.name ?? "", identity, since: time.wall, way: .images,
+            folder: copy.preview.folder, process: .current)
+        return try await OpenImages(member, as: use, ledger: ledger)
+    }
+}
+
+extension FlatImage {
+    /// What it takes now that it is there.
+    mutating func look(at folder: Folder) throws(Failure) {
+        let name = file
+        let status = try explaining("cannot look at \(folder.path(of: name))", else: .internalError) {
+            () throws(Errno) in
+            guard let status = try folder.status(of: name) else { throw .noSuchFileOrDirectory }
+            return status
+        }
+        (fileBytes, allocatedBytes) = (status.size, status.sizeAllocated)
+    }
+}

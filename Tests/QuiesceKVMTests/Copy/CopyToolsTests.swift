@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Glibc
+import Synchronization
+import Testing
+
+@testable import Quiesce
+@testable import QuiesceKVM
+
+@Suite("Moving a disk's content")
+struct CopyToolsTests {
+    private func tools(
+        _ interruption: Interruption = Interruption(), _ listener: @escaping @Sendable (CopyProgress) -> Void = { _ in }
+    ) throws -> CopyTools { try CopyTools(interruption: interruption, telling: listener) }
+
+    private func work(_ images: Images, _ source: String, _ format: CopyFormat = .qcow2) throws -> CopyTools.Work {
+        var work = CopyTools.Work(
+            try #require(DiskTarget("vda")), ImageLayer(path: images.scratch(source), format: "qcow2"),
+            to: images.scratch("copy"), format)
+        work.total = 16 << 20
+        return work
+    }
+
+    private func write(_ pattern: Int, at place: String, to image: String) async throws {
+        let tool = try Tool("qemu-io", package: "qemu-utils")
+        let result = try await tool.run(
+            ["-f", "qcow2", "-c", "write -P \(pattern) \(place) 1M", image], deadline: .now + .seconds(60))
+        try #require(result.succeeded, "\(result.reason)")
+    }
+
+    @Test(
+        "a chain becomes one image with its content, alone and synced, and its progress is heard",
+        arguments: CopyFormat.allCases)
+    func convert(_ format: CopyFormat) async throws {
+        let images = try Images()
+        try await images.make("base")
+        try await write(1, at: "0", to: images.scratch("base"))
+        try await images.make("top", "-b", images.scratch("base"), "-F", "qcow2")
+        try await write(2, at: "4M", to: images.scratch("top"))
+        let heard = Mutex<[CopyProgress]>([])
+        let tools = try tools { event in heard.withLock { $0.append(event) } }
+        let work = try work(images, "top", format)
+        let most = try await tools.measure(work, virtualSize: 16 << 20)
+        try await tools.convert(work, .copying)
+        try await tools.compare(work)
+        #expect(try images.scratch.mode("copy") == 0o600)
+        let taken = try QemuImages.allocatedBytes(of: images.scratch("copy"))
+        #expect((2 << 20...most).contains(taken), "\(taken) of \(most)")
+        let events = heard.withLock { $0 }
+        #expect(
+            events.contains { $0.step == .copying && $0.done == 16 << 20 } && events.contains { $0.step == .comparing })
+        let digest = try await tools.digest(of: images.scratch("copy"), "copy")
+        let sum = try Shell.run("sha256sum \"$1\"", [images.scratch("copy")])
+        #expect(sum.output.hasPrefix(digest))
+    }
+
+    @Test("a copy that differs in one byte is told from its source")
+    func compare() async throws {
+        let images = try Images()
+        try await images.make("one")
+        let tools = try tools()
+        let work = try work(images, "one")
+        try await tools.convert(work, .copying)
+        try await write(3, at: "8M", to: images.scratch("copy"))
+        let failure = await #expect(throws: Failure.self) { try await tools.compare(work) }
+        #expect(failure?.status == .verificationFailed)
+    }
+
+    @Test("compressed it is smaller and reads the same")
+    func compressed() async throws {
+        let images = try Images()
+        try await images.make("one")
+        try await write(7, at: "0", to: images.scratch("one"))
+        let tools = try tools()
+        var work = try work(images, "one")
+        work.isCompressed = true
+        try await tools.convert(work, .copying)
+        try await tools.compare(work)
+        #expect(try images.scratch.size("copy") < images.scratch.size("one"))
+    }
+
+    @Test("who wants to stop is heard before and while a program runs")
+    func interrupted() async throws {
+        let images = try Images()
+        try await images.make("one")
+        try await write(7, at: "0", to: images.scratch("one"))
+        let interruption = Interruption()
+        // At a byte a second it would take days.
+        let tools = try tools(interruption) { _ in interruption.ask(.terminated) }
+        var slow = try work(images, "one")
+        slow.bandwidth = 1
+        let work = slow
+        for _ in 1...2 {
+            let failure = await #expect(throws: Failure.self) { try await tools.convert(work, .copying) }
+            #expect(failure?.status == .terminated && failure?.message.hasSuffix("interrupted") == true)
+        }
+    }
+
+    @Test("a full disk is told as such", .enabled(if: canMount, "needs a mount namespace"))
+    func full() async throws {
+        let images = try Images()
+        try await images.make("one")
+        try await write(7, at: "0", to: images.scratch("one"))
+        let tools = try tools()
+        try await onTinyFilesystem { place in
+            var small = try self.work(images, "one")
+            small.destination = "\(place)/copy"
+            let work = small
+            let failure = await #expect(throws: Failure.self) { try await tools.convert(work, .copying) }
+            #expect(failure?.status == .refused && failure?.message.contains("No space left") == true)
+        }
+    }
+
+    @Test("the last percentage that was told whole counts")
+    func percent() {
+        #expect(CopyTools.percent(in: "    (0.00/100%)\r    (12.34/100%)\r    (13.") == 12.34)
+        #expect(CopyTools.percent(in: "    (100.00/100%)\r") == 100)
+        #expect(CopyTools.percent(in: "4/100%)\r") == 4)
+        #expect(CopyTools.percent(in: "    (12") == nil && CopyTools.percent(in: "") == nil)
+        #expect(CopyTools.percent(in: "(900/100%)") == 100 && CopyTools.percent(in: "(x/100%)") == nil)
+    }
+}
