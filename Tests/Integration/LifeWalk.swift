@@ -268,21 +268,20 @@ struct LifeWalk {
         }
     }
 
-    /// As libvirt has it, a snapshot holds the same disks, each with its overlay and its frozen image.
+    /// As libvirt has it, a snapshot holds the same disks, each with its overlay, on images that are there. Which of them
+    /// is beyond us: `snapshot-delete --metadata` of another changes that too (9.0).
     private func checkDescription(_ snapshot: LifeModel.Snapshot, _ xml: String) throws {
         for (target, overlay) in snapshot.overlays {
             let name = "<disk name='\(target)' snapshot="
-            let cut = xml.split(separator: "</disk>").first { $0.contains(name) } ?? ""
-            guard let frozen = model.frozen(snapshot, target) else {
+            guard model.frozen(snapshot, target) != nil else {
                 try expect(xml.contains(name + "'no'"), true, "\(snapshot.name) without \(target)")
                 continue
             }
+            let cut = xml.split(separator: "</disk>").first { $0.contains(name) } ?? ""
             try expect(cut.contains("<source file='\(overlay)'/>"), true, "\(snapshot.name)'s \(target) in \(xml)")
-            let disk = xml.split(separator: "<disk ").first { $0.contains("<target dev='\(target)'") } ?? ""
-            let images = disk.matches(of: /<source file='([^']+)'/).map { String($0.1) }
-            try expect(images.first, frozen, "\(snapshot.name)'s image of \(target)")
-            for image in images where model.layers[image] == nil {
-                throw Mismatch(description: "libvirt's \(snapshot.name) names \(image)")
+            let disk = xml.split(separator: "</disk>").first { $0.contains("<target dev='\(target)'") } ?? ""
+            for match in disk.matches(of: /<source file='([^']+)'/) where model.layers[String(match.1)] == nil {
+                throw Mismatch(description: "libvirt's \(snapshot.name) names \(match.1)")
             }
         }
     }
