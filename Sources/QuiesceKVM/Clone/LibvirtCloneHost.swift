@@ -194,4 +194,10 @@ enum UUIDText {
         digits[16] = ["8", "9", "a", "b"][Int.random(in: 0..<4)]
         return [0..<8, 8..<12, 12..<16, 16..<20, 20..<32].map { String(digits[$0]) }.joined(separator: "-")
     }
+
+    /// As libvirt writes one: lower case, with dashes.
+    static func isCanonical(_ text: String) -> Bool {
+        let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+        return parts.map(\.utf8.count) == [8, 4, 4, 4, 12] && RunID(parts.joined()) != nil
+    }
 }

@@ -53,10 +53,10 @@ struct CopyTools: Sendable {
     func measure(_ work: Work, virtualSize: Int64) async throws(Failure) -> Int64 {
         let what = "cannot measure \(work.sourceName)"
         // Of a raw image it tells the length, whatever the holes.
-        let result = try await run(
-            qemuImg, ["measure", "--output=json", "-f", work.source.format, "-O", "qcow2", "--", work.source.path], what
-        )
-        guard let required = (try? JSONValue(parsing: result.output))?["required"]?.integer else {
+        let answer = try await run(
+            qemuImg, ["measure", "--output=json", "-f", work.source.format, "-O", "qcow2", "--", work.source.path],
+            what)
+        guard let required = (try? JSONValue(parsing: answer))?["required"]?.integer else {
             throw Failure(.internalError, "\(what): qemu-img's answer is not understood")
         }
         return work.format == .raw ? min(required, virtualSize) : required
@@ -67,9 +67,9 @@ struct CopyTools: Sendable {
         var arguments = ["convert", "-p", "-f", work.source.format, "-O", work.format.rawValue]
         if work.isCompressed { arguments += ["-c", "-o", "compression_type=zstd"] }
         if let bandwidth = work.bandwidth { arguments += ["-r", "\(bandwidth)"] }
-        try await watch(
-            arguments + ["--", work.source.path, work.destination], work, step,
-            "cannot copy \(work.sourceName) to \(work.destination)", else: .refused)
+        try await run(
+            qemuImg, arguments + ["--", work.source.path, work.destination],
+            "cannot copy \(work.sourceName) to \(work.destination)", Gauge(work, step))
         try explaining("cannot sync \(work.destination)", else: .refused) { () throws(Errno) in
             let file = try OpenFile(posix { open(work.destination, O_RDWR | O_CLOEXEC | O_NOFOLLOW) })
             try posix { fchmod(file.descriptor, 0o600) }
@@ -81,11 +81,10 @@ struct CopyTools: Sendable {
 
     /// - Throws: `.verificationFailed` if a guest would not read the same from both.
     func compare(_ work: Work) async throws(Failure) {
-        try await watch(
-            [
-                "compare", "-p", "-f", work.source.format, "-F", work.format.rawValue, "--", work.source.path,
-                work.destination,
-            ], work, .comparing, "the copy of \(work.target) is not what \(work.sourceName) is",
+        let arguments = ["compare", "-p", "-f", work.source.format, "-F", work.format.rawValue]
+        try await run(
+            qemuImg, arguments + ["--", work.source.path, work.destination],
+            "the copy of \(work.target) is not what \(work.sourceName) is", Gauge(work, .comparing),
             else: .verificationFailed)
     }
 
@@ -93,63 +92,110 @@ struct CopyTools: Sendable {
     func digest(
         of path: String, _ what: String, _ target: DiskTarget? = nil, _ step: CopyProgress.Step = .summing
     ) async throws(Failure) -> String {
-        if let target { tell(CopyProgress(target, step)) }
-        let result = try await run(sha256sum, ["--", path], "cannot read \(what)")
-        let digest = String(decoding: result.output.drop { $0 == UInt8(ascii: "\\") }.prefix(64), as: UTF8.self)
+        let what = "cannot read \(what)"
+        let size = try explaining(what, else: .refused) { () throws(Errno) in try Stat(FilePath(path)).size }
+        let gauge = target.map { Gauge(reading: UInt64(clamping: size), of: $0, step) }
+        let answer = try await run(sha256sum, ["--", path], what, gauge)
+        let digest = String(decoding: answer.drop { $0 == UInt8(ascii: "\\") }.prefix(64), as: UTF8.self)
         guard digest.utf8.count == 64 else {
-            throw Failure(.internalError, "cannot read \(what): sha256sum's answer is not understood")
+            throw Failure(.internalError, "\(what): sha256sum's answer is not understood")
         }
         return digest
     }
 
-    private func watch(
-        _ arguments: [String], _ work: Work, _ step: CopyProgress.Step, _ what: String, else status: ExitStatus
-    ) async throws(Failure) {
-        let words = Mutex("")
-        tell(CopyProgress(work.target, step, of: work.total))
-        _ = try await run(qemuImg, arguments, what, else: status) { [tell] piece in
-            let percent = words.withLock { words in
-                words = String((words + String(decoding: piece, as: UTF8.self)).suffix(64))
-                return Self.percent(in: words)
-            }
-            guard let percent else { return }
-            tell(CopyProgress(work.target, step, done: UInt64(Double(work.total) * percent / 100), of: work.total))
-        }
-    }
-
-    /// The last one that was told whole, 0 to 100: `(12.34/100%)` and a carriage return, again and again.
-    static func percent(in text: String) -> Double? {
-        let told = text.split(separator: "(").last { $0.contains("/100%") }
-        return told.flatMap { Double($0.prefix { $0 != "/" }) }.map { min(max($0, 0), 100) }
-    }
-
+    /// Runs it to its end, or until somebody wants to stop; the end of what it wrote to standard output.
+    @discardableResult
     private func run(
-        _ tool: Tool, _ arguments: [String], _ what: String, else status: ExitStatus = .refused,
-        hearing listener: (@Sendable ([UInt8]) -> Void)? = nil
-    ) async throws(Failure) -> ToolResult {
+        _ tool: Tool, _ arguments: [String], _ what: String, _ gauge: Gauge? = nil, else status: ExitStatus = .refused
+    ) async throws(Failure) -> [UInt8] {
         if let status = interruption.status { throw Failure(status, "\(what): interrupted") }
+        let sight = Sight()
         let work = Task {
-            let deadline = ContinuousClock.now + Self.patience
-            guard let listener else { return try await tool.run(arguments, deadline: deadline) }
-            return try await tool.run(arguments, hearing: listener, deadline: deadline)
+            try await tool.run(
+                arguments, started: { process in sight.signs.withLock { $0.process = process } },
+                hearing: { piece in sight.signs.withLock { $0.output = ($0.output + piece).suffix(16 << 10) } },
+                deadline: .now + Self.patience)
         }
-        let watch = Task { [interruption] in
-            while !Task.isCancelled, interruption.status == nil { try await Task.sleep(for: .milliseconds(50)) }
-            if interruption.status != nil { work.cancel() }
+        let watch = Task { [interruption, tell] in
+            if let gauge { tell(gauge.progress(0)) }
+            for tick in 1... {
+                try await Task.sleep(for: .milliseconds(50))
+                if interruption.status != nil { return work.cancel() }
+                guard tick % 10 == 0, let gauge else { continue }
+                let signs = sight.signs.withLock { $0 }
+                if let done = gauge.read(signs) { tell(gauge.progress(done)) }
+            }
         }
         let ended = await work.result
         watch.cancel()
         if let status = interruption.status { throw Failure(status, "\(what): interrupted") }
         switch ended {
         case .success(let result):
-            if result.succeeded { return result }
+            let output = Array(sight.signs.withLock { $0.output })
+            if result.succeeded {
+                if let gauge { tell(gauge.progress(gauge.total)) }
+                return output
+            }
             if String(decoding: result.errors, as: UTF8.self).contains("No space left on device") {
                 throw Failure(.noSpace, what, else: .refused)
             }
-            // `compare` tells on standard output what differs, and by its status 1 that something does.
-            throw Failure(status, what + (result.errors.isEmpty ? "" : ": \(result.reason)"))
+            // `compare` says on standard output where they differ.
+            throw Failure(
+                status,
+                "\(what): \(ToolResult.lastLine(of: result.errors.isEmpty ? output : result.errors) ?? result.reason)")
         case .failure(let error as ToolError): throw Failure(error, what)
         case .failure(let error): throw Failure(.internalError, "\(what): \(error)")
         }
+    }
+}
+
+private final class Sight: Sendable {
+    let signs = Mutex(Gauge.Signs())
+}
+
+/// How far a program is.
+struct Gauge: Sendable {
+    /// What can be seen of it.
+    struct Signs: Sendable {
+        var process: pid_t?
+        var output: ArraySlice<UInt8> = []
+    }
+
+    let total: UInt64
+    /// The bytes that are done; nil where nothing tells.
+    let read: @Sendable (Signs) -> UInt64?
+    private let target: DiskTarget
+    private let step: CopyProgress.Step
+
+    /// By the percentage that qemu-img tells.
+    init(_ work: CopyTools.Work, _ step: CopyProgress.Step) {
+        (target, self.step, total) = (work.target, step, work.total)
+        read = { [total] signs in
+            Self.percent(in: String(decoding: signs.output.suffix(64), as: UTF8.self)).map {
+                UInt64(Double(total) * $0 / 100)
+            }
+        }
+    }
+
+    /// By where it stands in the file that it has opened first.
+    init(reading total: UInt64, of target: DiskTarget, _ step: CopyProgress.Step) {
+        (self.target, self.step, self.total) = (target, step, total)
+        read = { signs in
+            // proc(5): `pos:` and the offset in decimal. 0 to 2 are the standard streams.
+            guard let process = signs.process,
+                let file = try? OpenFile(posix { open("/proc/\(process)/fdinfo/3", O_RDONLY | O_CLOEXEC) }),
+                let bytes = try? file.read(256)
+            else { return nil }
+            let words = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace)
+            return words.count > 1 && words[0] == "pos:" ? UInt64(words[1]).map { min($0, total) } : nil
+        }
+    }
+
+    func progress(_ done: UInt64) -> CopyProgress { CopyProgress(target, step, done: done, of: total) }
+
+    /// The last one that was told whole, 0 to 100: `(12.34/100%)` and a carriage return, again and again.
+    static func percent(in text: String) -> Double? {
+        let told = text.split(separator: "(").last { $0.contains("/100%") }
+        return told.flatMap { Double($0.prefix { $0 != "/" }) }.map { min(max($0, 0), 100) }
     }
 }

@@ -31,16 +31,25 @@ struct NewFolder: Sendable {
         (parent, name) = try Self.place(path)
         self.path = parent.path(of: name)
         Self.sweep(parent)
-        let draftName = Self.prefix + RunID.random().description
-        self.draftName = draftName
-        let parent = parent
-        draft = try explaining("cannot make a folder in \(parent.path)", else: .refused) { () throws(Errno) in
-            let draft = try parent.folder(draftName, makingWith: mode)
-            // Past the umask.
-            try posix { chmod(draft.path, mode) }
-            return draft
+        (draft, draftName, lock) = try Self.makeDraft(in: parent, mode)
+    }
+
+    private static func makeDraft(in parent: Folder, _ mode: mode_t) throws(Failure) -> (Folder, String, FolderLock?) {
+        try explaining("cannot make a folder in \(parent.path)", else: .refused) { () throws(Errno) in
+            var left = 3
+            while true {
+                let name = prefix + RunID.random().description
+                let draft = try parent.folder(name, makingWith: mode)
+                // Past the umask.
+                try posix { chmod(draft.path, mode) }
+                let lock = FolderLock(draft.path)
+                left -= 1
+                // Another may have taken it for a leftover before it was locked.
+                if lock != nil, try parent.status(of: name) != nil { return (draft, name, lock) }
+                if left == 0 { return (draft, name, nil) }
+                remove(draft, name, in: parent)
+            }
         }
-        lock = FolderLock(draft.path)
     }
 
     /// Gives it its name. What it holds has been synced.
@@ -76,10 +85,7 @@ struct NewFolder: Sendable {
     /// What a killed process has left there.
     private static func sweep(_ parent: Folder) {
         for name in (try? parent.names()) ?? [] where name.hasPrefix(prefix) {
-            // One that was made just now may not have its lock yet.
-            guard let status = try? parent.status(of: name), status.rawValue.st_mtim.tv_sec < time(nil) - 60,
-                let lock = FolderLock(parent.path(of: name)), let folder = try? parent.folder(name)
-            else { continue }
+            guard let lock = FolderLock(parent.path(of: name)), let folder = try? parent.folder(name) else { continue }
             remove(folder, name, in: parent)
             withExtendedLifetime(lock) {}
         }

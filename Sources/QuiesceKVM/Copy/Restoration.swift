@@ -3,6 +3,7 @@
 import Foundation
 import FoundationXML
 import Glibc
+import GuestAgent
 public import Quiesce
 import SystemPackage
 
@@ -63,9 +64,10 @@ public struct Restoration: Sendable {
             for: .restored(keepsAddresses: name == nil))
         xml = copy.xml
         preview = RestoreReport(
-            identity, of: saved.report, saved.member, from: saved.path, to: place, disks: disks,
+            identity, of: saved.report, saved.member.printable, from: saved.path, to: place, disks: disks,
             stripped: copy.dropped, unchecked: saved.images.filter { $0.digest == nil }.map(\.target))
-        try demandRoom()
+        let hint = "make room there, or --to another folder"
+        if let shortage = try disks.shortage(beside: place, hint: hint) { throw shortage }
     }
 
     /// A folder and a domain are named by it.
@@ -100,20 +102,6 @@ public struct Restoration: Sendable {
             ?? absolutePath(fromVariable: "HOME").map { $0 + "/.local/share" }
         guard let data else { throw Failure(.configuration, "HOME is not set", hint: "--to FOLDER") }
         return "\(data)/libvirt/images/\(name)"
-    }
-
-    private func demandRoom() throws(Failure) {
-        let place = split(preview.folder).folder
-        let free = try QemuImages.freeBytes(in: place)
-        let wanted = preview.disks.reduce(Int64(16 << 20)) { sum, disk in
-            let (total, overflow) = sum.addingReportingOverflow(disk.allocatedBytes)
-            return overflow ? .max : total
-        }
-        guard free >= wanted else {
-            throw Failure(
-                .refused, "\(place) has \(ByteCount(free)) left, and the images take up to \(ByteCount(wanted))",
-                hint: "make room there, or --to another folder")
-        }
     }
 
     /// Leaves nothing where it fails.
@@ -172,6 +160,24 @@ public struct Restoration: Sendable {
 
     private static func changed(_ what: String) -> Failure {
         Failure(.verificationFailed, "\(what) is not what it was when it was copied: its digest differs")
+    }
+}
+
+extension MemberReport {
+    /// Fit for a terminal, whoever wrote it: what a report shows of it.
+    fileprivate var printable: MemberReport {
+        var member = self
+        member.domain = GuestIdentity(
+            name: domain.name.printable(limit: 128), uuid: domain.uuid.printable(limit: 36),
+            uri: domain.uri.printable(limit: 256))
+        member.snapshot?.name = snapshot?.name.printable(limit: 128) ?? ""
+        for index in member.applications.indices {
+            for artifact in member.applications[index].artifacts.indices {
+                let name = member.applications[index].artifacts[artifact].name
+                member.applications[index].artifacts[artifact].name = name.printable(limit: 255)
+            }
+        }
+        return member
     }
 }
 

@@ -48,7 +48,8 @@ struct SavedCopy: Sendable {
         } catch {
             throw folder.refusal("\(Manifest.definition) is no domain's definition")
         }
-        guard let member = report.members.first(where: { $0.domain.uuid == uuid }), let snapshot = member.snapshot,
+        guard UUIDText.isCanonical(uuid), let member = report.members.first(where: { $0.domain.uuid == uuid }),
+            let snapshot = member.snapshot,
             !snapshot.disks.isEmpty, Set(snapshot.disks.map(\.target)).count == snapshot.disks.count
         else {
             throw folder.refusal("\(Manifest.file) and \(Manifest.definition) are not of one snapshot")

@@ -61,18 +61,10 @@ public struct SnapshotCopy: Sendable {
             isCompressed: request.isCompressed, isVerified: request.isVerified)
     }
 
-    /// What is known of the room: nil where all is well. A compressed copy takes less than anybody can tell before.
+    /// Why it may not fit; nil where it does. A compressed copy takes less than anybody can tell before.
     public func shortage() throws(Failure) -> Failure? {
-        let free = try QemuImages.freeBytes(in: split(request.folder).folder)
-        let wanted = preview.disks.reduce(Int64(16 << 20)) { sum, disk in
-            let (total, overflow) = sum.addingReportingOverflow(disk.allocatedBytes)
-            return overflow ? .max : total
-        }
-        guard free < wanted else { return nil }
-        return Failure(
-            .refused,
-            "\(split(request.folder).folder) has \(ByteCount(free)) left, and the copy takes up to \(ByteCount(wanted))",
-            hint: "make room there, name another folder, or try --compress")
+        try preview.disks.shortage(
+            beside: request.folder, hint: "make room there, name another folder, or try --compress")
     }
 
     /// Makes it, and leaves nothing where that fails. Nobody merges into the images meanwhile.
@@ -176,6 +168,22 @@ extension OpenGuest {
             .copy, of: run, member.snapshot?.name ?? "", identity, since: time.wall, way: .images,
             folder: copy.preview.folder, process: .current)
         return try await OpenImages(member, as: use, ledger: ledger)
+    }
+}
+
+extension [FlatImage] {
+    /// Why they may not fit beside that path; nil where they do.
+    func shortage(beside path: String, hint: String) throws(Failure) -> Failure? {
+        let place = QuiesceKVM.split(path).folder
+        let free = try QemuImages.freeBytes(in: place)
+        var wanted: Int64 = 16 << 20
+        for disk in self {
+            let (sum, overflow) = wanted.addingReportingOverflow(disk.allocatedBytes)
+            wanted = overflow ? .max : sum
+        }
+        guard free < wanted else { return nil }
+        return Failure(
+            .refused, "\(place) has \(ByteCount(free)) left, and the disks take up to \(ByteCount(wanted))", hint: hint)
     }
 }
 

@@ -46,9 +46,11 @@ struct Tool: Sendable {
 
     /// As ``run(_:outputLimit:deadline:)``, for what may take hours: it ends when we are killed. What it writes to standard
     /// output is heard as it comes, and not in the result.
+    ///
+    /// - Parameter started: is told the process.
     func run(
-        _ arguments: [String], hearing listener: @escaping @Sendable ([UInt8]) -> Void,
-        deadline: ContinuousClock.Instant
+        _ arguments: [String], started: @escaping @Sendable (pid_t) -> Void,
+        hearing listener: @escaping @Sendable ([UInt8]) -> Void, deadline: ContinuousClock.Instant
     ) async throws(ToolError) -> ToolResult {
         let guardian = try Self.guardian
         let guarded = Self.endsWithUs + [path] + arguments
@@ -56,6 +58,7 @@ struct Tool: Sendable {
             let ended = try await Subprocess.run(
                 guardian.configuration(guarded), input: .none, output: .sequence, error: .bytes(limit: Self.errorLimit)
             ) { execution in
+                started(execution.processIdentifier.value)
                 for try await piece in execution.standardOutput { listener(piece.withUnsafeBytes { Array($0) }) }
             }
             return ToolResult(status: .init(ended.terminationStatus), output: [], errors: ended.standardError)

@@ -120,6 +120,7 @@ struct DefinitionCopyTests {
             #expect(text.utf8.count == 36)
             let parts = text.split(separator: "-").map(\.count)
             #expect(parts == [8, 4, 4, 4, 12])
+            #expect(UUIDText.isCanonical(text) && !UUIDText.isCanonical(text.uppercased() + "0"))
             #expect(Array(text)[14] == "4" && "89ab".contains(Array(text)[19]))
         }
     }

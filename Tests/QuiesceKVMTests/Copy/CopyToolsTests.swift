@@ -49,7 +49,7 @@ struct CopyToolsTests {
         let events = heard.withLock { $0 }
         #expect(
             events.contains { $0.step == .copying && $0.done == 16 << 20 } && events.contains { $0.step == .comparing })
-        let digest = try await tools.digest(of: images.scratch("copy"), "copy")
+        let digest = try await tools.digest(of: images.scratch("copy"), "copy", work.target)
         let sum = try Shell.run("sha256sum \"$1\"", [images.scratch("copy")])
         #expect(sum.output.hasPrefix(digest))
     }
@@ -64,6 +64,7 @@ struct CopyToolsTests {
         try await write(3, at: "8M", to: images.scratch("copy"))
         let failure = await #expect(throws: Failure.self) { try await tools.compare(work) }
         #expect(failure?.status == .verificationFailed)
+        #expect(failure?.message.contains("mismatch at offset 8388608") == true, "\(String(describing: failure))")
     }
 
     @Test("compressed it is smaller and reads the same")
@@ -111,12 +112,38 @@ struct CopyToolsTests {
         }
     }
 
+    @Test("how far a program has read is seen from outside")
+    func position() async throws {
+        let scratch = try ScratchFolder()
+        try scratch.write(String(repeating: "x", count: 5000), to: "file")
+        let tail = try Tool("tail", package: "coreutils")
+        let gauge = Gauge(reading: 5000, of: try #require(DiskTarget("vda")), .summing)
+        let seen = Mutex<UInt64?>(nil)
+        let started = Mutex<pid_t?>(nil)
+        // It stays at the file's end until it is ended.
+        let reading = Task { [path = scratch("file")] in
+            try await tail.run(
+                ["-f", "-n", "+1", path], started: { process in started.withLock { $0 = process } }, hearing: { _ in },
+                deadline: .now + .seconds(30))
+        }
+        let end = ContinuousClock.now + .seconds(20)
+        while seen.withLock({ $0 }) != 5000, ContinuousClock.now < end {
+            let signs = Gauge.Signs(process: started.withLock { $0 })
+            seen.withLock { $0 = gauge.read(signs) }
+            await Task.yield()
+        }
+        reading.cancel()
+        _ = await reading.result
+        #expect(seen.withLock { $0 } == 5000)
+        #expect(gauge.read(Gauge.Signs()) == nil)
+    }
+
     @Test("the last percentage that was told whole counts")
     func percent() {
-        #expect(CopyTools.percent(in: "    (0.00/100%)\r    (12.34/100%)\r    (13.") == 12.34)
-        #expect(CopyTools.percent(in: "    (100.00/100%)\r") == 100)
-        #expect(CopyTools.percent(in: "4/100%)\r") == 4)
-        #expect(CopyTools.percent(in: "    (12") == nil && CopyTools.percent(in: "") == nil)
-        #expect(CopyTools.percent(in: "(900/100%)") == 100 && CopyTools.percent(in: "(x/100%)") == nil)
+        #expect(Gauge.percent(in: "    (0.00/100%)\r    (12.34/100%)\r    (13.") == 12.34)
+        #expect(Gauge.percent(in: "    (100.00/100%)\r") == 100)
+        #expect(Gauge.percent(in: "4/100%)\r") == 4)
+        #expect(Gauge.percent(in: "    (12") == nil && Gauge.percent(in: "") == nil)
+        #expect(Gauge.percent(in: "(900/100%)") == 100 && Gauge.percent(in: "(x/100%)") == nil)
     }
 }

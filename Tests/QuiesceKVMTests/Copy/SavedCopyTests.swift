@@ -80,6 +80,13 @@ struct SavedCopyTests {
         try expect(try CopyFolder.report { $0.members[0].snapshot?.disks = [] }, "not of one snapshot")
         try expect(try CopyFolder.report { $0.members = [] }, "not of one snapshot")
         try expect(try CopyFolder.report { $0.members[0].domain = .web }, "not of one snapshot")
+        let uuid = "../\u{1B}[31m"
+        try folder.write("domain.xml", CopyFolder.definition.replacing(GuestIdentity.db01.uuid, with: "../x"))
+        try expect(
+            try CopyFolder.report {
+                $0.members[0].domain = GuestIdentity(name: uuid, uuid: "../x", uri: uuid)
+            }, "not of one snapshot")
+        try folder.write("domain.xml", CopyFolder.definition)
         let report = try CopyFolder.report()
         try expect(report.replacing("\"vda\"", with: "\"../vda\""), "not understood")
         try folder.write("manifest.json", report)
