@@ -283,16 +283,7 @@ extension Lab.Base {
         let result: Result<Void, any Error>
         do {
             #expect(try await !Virsh.run("dumpxml", name).contains("<interface"))
-            try await Virsh.run("start", name)
-            // The lab's own commands work on domains with its mark.
-            try await Virsh.run(
-                "metadata", name, "https://stillpoint.dev/lab/1", "--key", "lab", "--set", "<lab/>", "--live")
-            try await Copied.awaitAgent(of: name)
-            try await Program.succeed(LabGuest.lab, "exec", name, "--", "systemctl", "start", "lab-base.target")
-            let present = try await Rows.present(in: name)
-            for (engine, number) in acknowledged {
-                #expect(try #require(present[engine]) >= number, "\(engine): acknowledged \(number)")
-            }
+            let present = try await Copied.expectRows(acknowledged, inRestored: name)
             let times = [try copied.json, try restored.json].map { $0["tookMs"]?.integer.map(String.init) ?? "?" }
             let bytes = try copied.json["disks"]?.array?.compactMap { $0["fileBytes"]?.integer }.reduce(0, +) ?? 0
             print("copied \(bytes) bytes in \(times[0]) ms, restored in \(times[1]) ms, \(acknowledged), \(present)")
@@ -308,6 +299,25 @@ extension Lab.Base {
 
 /// A domain without a guest whose snapshot `s1` is copied: of its first disk the chain is two layers deep.
 enum Copied {
+    /// Boots a restored lab guest and counts.
+    @discardableResult
+    static func expectRows(
+        _ acknowledged: [String: Int], inRestored name: String, at place: SourceLocation = #_sourceLocation
+    ) async throws -> [String: Int] {
+        try await Virsh.run("start", name)
+        // The lab's own commands work on domains with its mark.
+        try await Virsh.run(
+            "metadata", name, "https://stillpoint.dev/lab/1", "--key", "lab", "--set", "<lab/>", "--live")
+        try await awaitAgent(of: name)
+        try await Program.succeed(LabGuest.lab, "exec", name, "--", "systemctl", "start", "lab-base.target")
+        let present = try await Rows.present(in: name)
+        for (engine, number) in acknowledged {
+            #expect(
+                try #require(present[engine]) >= number, "\(engine): acknowledged \(number)", sourceLocation: place)
+        }
+        return present
+    }
+
     /// - Parameter filled: with 8 MiB on the first disk that do not compress.
     static func withSnapshot(
         filled: Bool = false, _ body: (BareDomain, [FrozenImage]) async throws -> Void
