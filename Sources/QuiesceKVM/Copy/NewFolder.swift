@@ -26,6 +26,17 @@ struct NewFolder: Sendable {
         return parent.path(of: name)
     }
 
+    /// Gives one to `body`, to be filled and finished, and leaves nothing of it where that fails.
+    static func with<Value>(
+        _ path: String, mode: mode_t, _ body: (NewFolder) async throws(Failure) -> Value
+    ) async throws(Failure) -> Value {
+        let folder = try NewFolder(for: path, mode: mode)
+        do throws(Failure) { return try await body(folder) } catch {
+            folder.remove()
+            throw error
+        }
+    }
+
     /// - Parameter mode: of the folder; its files have their own.
     init(for path: String, mode: mode_t) throws(Failure) {
         (parent, name) = try Self.place(path)

@@ -112,8 +112,7 @@ public struct Restoration: Sendable {
             time: workplace.time, interruption: interruption)
         defer { lock.release() }
         // Others may pass through, because QEMU has a user of its own, and see nothing.
-        let folder = try NewFolder(for: preview.folder, mode: 0o711)
-        do throws(Failure) {
+        return try await NewFolder.with(preview.folder, mode: 0o711) { folder throws(Failure) in
             var report = preview
             try await fill(folder, &report)
             try folder.finish()
@@ -124,9 +123,6 @@ public struct Restoration: Sendable {
             report.isDryRun = false
             report.tookMs = begin.duration(to: workplace.time.now).inMilliseconds
             return report
-        } catch {
-            folder.remove()
-            throw error
         }
     }
 
