@@ -89,7 +89,7 @@ extension Workplace {
 
 extension [String] {
     /// Each once, in its first place.
-    fileprivate func uniqued() -> [String] {
+    func uniqued() -> [String] {
         var seen: Set<String> = []
         return filter { seen.insert($0).inserted }
     }

@@ -27,7 +27,17 @@ extension Workplace {
                 guests.append(await recover(open, repairs, isDryRun, interruption, listener))
             }
         }
-        return RecoverReport(guests, isDryRun: isDryRun)
+        return RecoverReport(guests, clones: isDryRun ? [] : await sweepClones(), isDryRun: isDryRun)
+    }
+
+    /// A folder of theirs that cannot be removed now is no reason to fail: nothing stands on it.
+    private func sweepClones() async -> [String] {
+        let guests = (try? await ledger.clones(on: uri.description))?.map(\.guest.uuid).uniqued() ?? []
+        for uuid in guests {
+            guard let open = try? await guest(uuid) else { continue }
+            return (try? await open.clones(in: "/").sweep()) ?? []
+        }
+        return []
     }
 
     private func recover(

@@ -40,6 +40,13 @@ enum Terminal {
     static func write(_ bytes: [UInt8]) { put(bytes, on: STDOUT_FILENO) }
     static func complain(_ text: String) { put(Array(text.utf8), on: STDERR_FILENO) }
 
+    /// For what is worth nothing later: left out where it would have to wait for a reader that has stopped reading. No run
+    /// hangs on that, with the guest's lock held.
+    static func remark(_ text: String) {
+        var ready = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+        if poll(&ready, 1, 0) > 0 { complain(text) }
+    }
+
     /// What to do, a line each, before the line that says what is wrong.
     static func suggest(_ hint: String?) {
         for line in hint?.split(separator: "\n") ?? [] { complain("  \(line)\n") }

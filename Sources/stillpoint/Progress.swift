@@ -48,15 +48,15 @@ final class Progress: Sendable {
 
     func show(_ text: String) {
         guard !isQuiet else { return }
-        Terminal.complain(isTerminal ? "\r\u{1B}[K\(name): \(text)" : "\(name): \(text)\n")
+        Terminal.remark(isTerminal ? "\r\u{1B}[K\(name): \(text)" : "\(name): \(text)\n")
     }
 
     func note(_ text: String) {
-        Terminal.complain("\(isTerminal ? "\r\u{1B}[K" : "")\(name): \(text)\n")
+        Terminal.remark("\(isTerminal ? "\r\u{1B}[K" : "")\(name): \(text)\n")
     }
 
     func clear() {
-        if isTerminal, !isQuiet { Terminal.complain("\r\u{1B}[K") }
+        if isTerminal, !isQuiet { Terminal.remark("\r\u{1B}[K") }
     }
 
     func hear(_ progress: CopyProgress) {

@@ -93,7 +93,7 @@ struct LabGuest: Sendable {
     /// The agent answers.
     func awaitAgent() async throws {
         let script = """
-            for _ in {1..60}; do
+            for _ in {1..300}; do
                 virsh --quiet qemu-agent-command "$1" --timeout 5 '{"execute":"guest-ping"}' && exit
                 sleep 0.2
             done

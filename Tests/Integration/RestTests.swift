@@ -61,6 +61,33 @@ extension Lab {
             }
         }
 
+        @Test("cut once after a start, its definition names a part of the chain, and that is no contradiction")
+        func openDefinition() async throws {
+            try await BareDomain.with(running: false) { domain in
+                try await domain.snapshot("off")
+                try await Virsh.run("start", domain.uuid)
+                try await domain.snapshot("on")
+                try await Virsh.run("destroy", domain.uuid)
+                try await domain.snapshot("again")
+                let back = try await domain.stillpoint("revert", domain.name, "off")
+                #expect(back.exit == 0, "\(back)")
+            }
+        }
+
+        @Test("whose definition ends above what its image lies on is left alone: 25")
+        func closedTooEarly() async throws {
+            try await BareDomain.with(running: false) { domain in
+                try await domain.snapshot("off")
+                let one = try #require(try await Virsh.disks(of: domain.uuid, saved: true)["vda"])
+                let xml = try await Virsh.run("dumpxml", domain.uuid).replacing(
+                    "<source file='\(one)'/>", with: "<source file='\(one)'/><backingStore/>")
+                try Data(xml.utf8).write(to: URL(filePath: "\(domain.folder)/wrong.xml"))
+                try await Virsh.run("define", "\(domain.folder)/wrong.xml")
+                let taken = try await domain.stillpoint("snapshot", domain.name, "--json")
+                try expectFailure(taken, 25, "vda", one, isJSON: true)
+            }
+        }
+
         @Test("whose memory is saved is refused, and takes its snapshot once that is given up")
         func managedSave() async throws {
             try await BareDomain.with { domain in

@@ -31,7 +31,12 @@ extension Lab.Base {
             } catch {
                 result = .failure(error)
             }
-            if let name = try verified.json["clone"]?["name"]?.string { _ = try? await Virsh.run("destroy", name) }
+            if let name = try verified.json["clone"]?["name"]?.string {
+                _ = try? await Virsh.run("destroy", name)
+                let recovered = try await guest.stillpoint("recover", "--json")
+                #expect(try recovered.json["clones"]?.array?.compactMap(\.string) == [name])
+            }
+            #expect(try await Clones.left(of: guest) == [])
             #expect(try await guest.stillpoint("commit", guest.name).exit == 0)
             try result.get()
         }

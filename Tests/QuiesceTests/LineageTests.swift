@@ -128,6 +128,25 @@ struct LineageTests {
         #expect(failure?.status == .refused && failure?.message.contains("db02") == true)
     }
 
+    @Test("the children of a snapshot are those whose images lie on its own, not all that are younger")
+    func children() throws {
+        let family = try Family(
+            "base r s", snapshots: ["one": "a", "two": "b", "three": "c", "four": "s"], left: ["base a b c"])
+        var request = CommitRun.Request(.delete)
+        (request.name, request.children) = ("two", true)
+        let plan = try CommitPlan(request, try Sample.facts(), family.lineage, [], at: Sample.start)
+        #expect(plan.lost.map(\.name) == ["two", "three"] && plan.finished.isEmpty)
+        #expect(plan.removed == ["/i/c", "/i/b", "/i/a"] && plan.steps.isEmpty)
+    }
+
+    @Test("of a disk that a snapshot holds no longer libvirt is told no more")
+    func holding() throws {
+        let known = RegisteredSnapshot(
+            name: "one", overlays: [try Sample.target("vda"): "/i/a", try Sample.target("vdb"): "/i/gone"])
+        let lineage = try Family("base a", snapshots: ["one": "a"]).lineage
+        #expect(known.holding(lineage.snapshots[0], in: lineage).overlays == ["vda": "/i/a"])
+    }
+
     @Test("the tree follows the images where libvirt knows nothing")
     func parents() throws {
         let lineage = try Family("base a r", snapshots: ["one": "a", "two": "b"], left: ["base a b"]).lineage

@@ -25,6 +25,15 @@ struct PreflightTests {
         #expect(findings.ceiling == .application)
     }
 
+    @Test("of what forbids a run the first is named, unless QEMU and libvirt disagree")
+    func first() {
+        let full = Finding(.refuses(.refused), "space.short", "the disk is full")
+        let jobs = Finding(.refuses(.busy), "disk.blockJob", "a job runs")
+        let quarrel = Finding(.refuses(.quarantined), "graph.disagrees", "they disagree")
+        #expect([full, jobs].refusal == full)
+        #expect([full, jobs, quarrel].refusal == quarrel)
+    }
+
     @Test("a guest that does not run is refused, frozen or not", arguments: [true, false])
     func power(freezing: Bool) throws {
         for (power, code) in [

@@ -117,7 +117,7 @@ extension CommitPlan {
         return doomed
     }
 
-    /// The overlays of a snapshot and of all that came after it, and the branches that stand on it.
+    /// The overlays of a snapshot and of all that stand on it, by the images and not by the clock, and the branches that do.
     private static func family(
         of snapshot: Lineage.Snapshot, in lineage: Lineage
     ) -> (doomed: Set<String>, dropped: Set<RunID>) {
@@ -131,9 +131,15 @@ extension CommitPlan {
             guard let place = chain.firstIndex(where: { frozen.contains($0.path) }) else { continue }
             doomed.formUnion(chain[..<place].map(\.path))
         }
-        for other in left.snapshots where other.createdAt > snapshot.createdAt && left.standing(of: other) != .abandoned
-        {
-            for (target, overlay) in other.overlays where left.frozen(other, target) != nil { doomed.insert(overlay) }
+        var below = frozen
+        var others = left.snapshots.filter { left.standing(of: $0) != .abandoned }
+        while let next = others.firstIndex(where: { left.stands($0, on: below) }) {
+            let other = others.remove(at: next)
+            for (target, overlay) in other.overlays {
+                guard let frozen = left.frozen(other, target)?.first else { continue }
+                below.insert(frozen.path)
+                doomed.insert(overlay)
+            }
         }
         return (doomed, Set(dropped.map(\.branch.run)))
     }

@@ -171,7 +171,10 @@ public struct CommitPlan: Sendable {
                 lost.append(snapshot)
             } else if !isGone {
                 if let entry = snapshot.entry, let disks = snapshot.disks(in: then) { moved.append((entry, disks)) }
-                if let known = snapshot.registered, known.mentions(replaced.keys) { described.append(known) }
+                if let known = snapshot.registered {
+                    let whole = known.holding(snapshot, in: then)
+                    if whole != known || known.mentions(replaced.keys) { described.append(whole) }
+                }
             }
         }
         let going = (finished + lost).compactMap(\.memory)
@@ -192,6 +195,15 @@ public struct CommitPlan: Sendable {
 extension RegisteredSnapshot {
     fileprivate func mentions(_ paths: some Sequence<String>) -> Bool {
         paths.contains { images.contains($0) || overlays.values.contains($0) }
+    }
+
+    /// Without the disks that the snapshot does not hold in that lineage.
+    func holding(_ snapshot: Lineage.Snapshot, in lineage: Lineage) -> RegisteredSnapshot {
+        var known = self
+        known.overlays = overlays.filter { disk in
+            DiskTarget(disk.key).map { lineage.frozen(snapshot, $0) != nil } ?? true
+        }
+        return known
     }
 }
 

@@ -75,6 +75,13 @@ public struct Lineage: Sendable {
         return nil
     }
 
+    /// One of its frozen images is one of these or lies on it.
+    func stands(_ snapshot: Snapshot, on images: Set<String>) -> Bool {
+        snapshot.overlays.keys.contains { target in
+            frozen(snapshot, target)?.contains { images.contains($0.path) } ?? false
+        }
+    }
+
     /// Images that lie right on that one, in any of the chains.
     func children(of image: String) -> Set<String> {
         var found: Set<String> = []

@@ -119,7 +119,9 @@ public struct RevertPlan: Sendable {
             }
             guard let registered = snapshot.registered else {
                 // In use again, and libvirt was made to forget it when its branch was left.
-                if !isLeft, standing != .gone, let memory = snapshot.memory { wanted.append(memory) }
+                if !isLeft, standing != .gone, let memory = snapshot.memory {
+                    wanted.append(memory.holding(snapshot, in: then))
+                }
                 continue
             }
             if isLeft { forgotten.append(registered) } else if registered.name == current { self.current = registered }
@@ -130,7 +132,9 @@ public struct RevertPlan: Sendable {
         self.current = self.current ?? wanted.last { $0.name == current }
         branch = left
         // What the branch that is taken up again remembers and does not bring back is remembered here.
-        branch.forgotten = forgotten.reversed() + (resumed?.forgotten ?? []).filter { !wanted.contains($0) }
+        branch.forgotten =
+            forgotten.reversed()
+            + (resumed?.forgotten ?? []).filter { old in !wanted.contains { $0.xml == old.xml } }
     }
 
     /// All that speaks against it before a snapshot is looked for.

@@ -43,6 +43,8 @@ public struct DiskFacts: Sendable, Hashable {
     public var address: Address
     /// The running definition's chain, newest first; empty without a medium.
     public var liveChain: [ImageLayer]
+    /// The definition says nothing of what is below its last layer, so that libvirt will ask the images.
+    public var isChainOpen = false
     /// The newest layer of the saved definition; nil when the domain has none or the disk is not in it.
     public var savedImage: String?
     /// QEMU's own chain, newest first; nil where QEMU was not asked or does not know the disk.
@@ -85,7 +87,7 @@ public struct DiskFacts: Sendable, Hashable {
     /// A daemon that dies between QEMU's switch and its own save forgets the overlay; powering the guest off would
     /// then boot the base and lose every write since (measured on libvirt 9.0).
     public var disagreement: String? {
-        if let headerChain, liveChain.count > 1, headerChain.map(\.path) != liveChain.map(\.path) {
+        if let headerChain, !liveChain.isEmpty, headerChain.map(\.path) != liveChain.map(\.path) {
             return
                 "\(target): the definition names \(Self.words(liveChain)), the images themselves \(Self.words(headerChain))"
         }

@@ -37,9 +37,10 @@ extension Finding {
 }
 
 extension [Finding] {
-    /// The first finding that forbids a run.
+    /// The first finding that forbids a run; where QEMU and libvirt disagree, that one, whatever else there is.
     public var refusal: Finding? {
-        first { if case .refuses = $0.weight { true } else { false } }
+        let refusing = filter { if case .refuses = $0.weight { true } else { false } }
+        return refusing.first { $0.weight == .refuses(.quarantined) } ?? refusing.first
     }
 
     /// The best level that the findings leave open.

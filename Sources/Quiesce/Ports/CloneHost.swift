@@ -3,8 +3,10 @@
 /// Starts throw-away clones of one guest on this host: from overlays on the frozen images, without a network, under a name
 /// and UUID of their own.
 public protocol CloneHost: Sendable {
-    /// Removes what the clones of processes that are gone have left. One that was kept on purpose stays while it runs.
-    func sweep() async throws(Failure)
+    /// Removes what the clones of processes that are gone have left; their names. One that was kept on purpose stays while
+    /// it runs.
+    @discardableResult
+    func sweep() async throws(Failure) -> [String]
 
     /// What a clone would be made of. Touches nothing.
     func plan(_ snapshot: MemberReport.Snapshot, of run: RunID, halvingMemory: Bool) async throws(Failure) -> ClonePlan

@@ -44,7 +44,7 @@ public struct RegisteredSnapshot: Codable, Sendable, Hashable {
     public var kind: Kind
     /// Seconds since 1970.
     public var createdAt: Int64
-    /// The new layer of each disk that was cut.
+    /// The new layer of each disk that was cut and that it still holds; of others libvirt is told no more.
     public var overlays: [String: String]
     /// Images that the definition kept in it names.
     public var images: Set<String>

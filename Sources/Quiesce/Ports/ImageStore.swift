@@ -40,6 +40,10 @@ public protocol ImageStore: Sendable {
     /// Whether the disk's image holds an internal snapshot of that name, as its header says.
     func check(_ disk: MemberReport.Disk, holds name: String) async throws(Failure)
 
+    /// Whether every layer of the frozen image is whole, by its own tables, and shows as many bytes as the disk had. Reads
+    /// all tables: seconds for a large image.
+    func checkWhole(_ disk: MemberReport.Disk) async throws(Failure)
+
     /// Whether the overlay lies on this very image with this size, as its header says.
     func check(_ disk: MemberPlan.Disk) async throws(Failure)
 }

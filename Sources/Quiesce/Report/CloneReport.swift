@@ -44,7 +44,7 @@ public struct CloneReport: Codable, Sendable {
         page.rows("console*", console)
         if kept {
             page.rows("look", ["virsh console \(name)"])
-            page.rows("end it", ["virsh destroy \(name)"])
+            page.rows("end it", ["virsh destroy \(name)", "stillpoint recover"])
         }
         if !applications.isEmpty || !console.isEmpty { page.line("  * as reported by the clone") }
     }

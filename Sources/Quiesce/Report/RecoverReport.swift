@@ -78,9 +78,12 @@ public struct RecoverReport: Codable, Sendable {
     public var isDryRun: Bool
     public var exit: Int32
     public var guests: [Guest]
+    /// What clones of verifications had left, by their names, and was removed.
+    public var clones: [String]
 
-    public init(_ guests: [Guest], isDryRun: Bool) {
+    public init(_ guests: [Guest], clones: [String] = [], isDryRun: Bool) {
         self.guests = guests
+        self.clones = clones
         self.isDryRun = isDryRun
         exit = (guests.compactMap(\.worst).min { Self.rank($0.code) < Self.rank($1.code) })?.code ?? 0
     }
@@ -184,7 +187,8 @@ extension RecoverReport {
                 }
             }
         }
-        return guests.isEmpty ? "nothing to recover\n" : page.text
+        page.rows("removed", clones.map { "what the clone \($0) had left" })
+        return guests.isEmpty && clones.isEmpty ? "nothing to recover\n" : page.text
     }
 }
 

@@ -80,7 +80,7 @@ extension Verification {
         let claimed: VerificationLevel = manifest.verdict.consistency >= .filesystem ? .filesystem : .chain
         var report = VerificationReport(
             domain: guest, snapshot: snapshot.name, run: manifest.run, consistency: manifest.verdict.consistency,
-            chain: snapshot.kind == .inside ? await inside(snapshot) : await chain(of: snapshot.disks),
+            chain: snapshot.kind == .inside ? await inside(snapshot) : await wholeChain(of: snapshot.disks),
             filesystem: Check(.notChecked, "not asked for, and the snapshot does not claim it"), filesystems: [])
         guard (level ?? claimed) != .chain else { return report }
         if snapshot.kind == .inside {

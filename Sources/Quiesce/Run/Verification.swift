@@ -77,6 +77,18 @@ public struct Verification: Sendable {
         }
     }
 
+    /// The same, and the images whole.
+    func wholeChain(of disks: [MemberReport.Disk]) async -> Check {
+        let check = await chain(of: disks)
+        guard check.result == .ok else { return check }
+        do throws(Failure) {
+            for disk in disks { try await images.checkWhole(disk) }
+            return Check(.ok, check.detail + ", the images are whole")
+        } catch {
+            return Check(.failed, error.message)
+        }
+    }
+
     private static func witnesses(_ disks: [DiskFacts]) -> String {
         disks.allSatisfy { $0.qemuChain == nil } ? "the definition and the images" : "QEMU and both definitions"
     }

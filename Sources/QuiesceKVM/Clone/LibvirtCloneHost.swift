@@ -19,7 +19,8 @@ struct LibvirtCloneHost: CloneHost {
     /// Below it the clone is given up, and none is started.
     static let leastSpace: Int64 = 256 << 20
 
-    func sweep() async throws(Failure) {
+    func sweep() async throws(Failure) -> [String] {
+        var removed: [String] = []
         for record in try await ledger.clones(on: identity.uri) {
             let found = try await domain(uuid: record.uuid)
             if record.isKept, found != nil { continue }
@@ -29,7 +30,9 @@ struct LibvirtCloneHost: CloneHost {
             if let found { try await Self.destroy(found, through: guest) }
             await folder?.remove()
             try await ledger.end(clone: record.id)
+            removed.append(record.name)
         }
+        return removed
     }
 
     func plan(

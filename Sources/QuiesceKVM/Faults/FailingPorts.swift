@@ -340,6 +340,12 @@ private struct FailingImages: ImageStore {
 
     func sha256(of bytes: [UInt8]) -> String { port.sha256(of: bytes) }
 
+    func checkWhole(_ disk: MemberReport.Disk) async throws(Failure) {
+        try await Failpoint.around("images.checkWhole", broken) { () async throws(Failure) in
+            try await port.checkWhole(disk)
+        }
+    }
+
     func check(_ disk: MemberReport.Disk, holds name: String) async throws(Failure) {
         try await Failpoint.around("images.checkInside", broken) { () async throws(Failure) in
             try await port.check(disk, holds: name)

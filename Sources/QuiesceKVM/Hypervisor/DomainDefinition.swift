@@ -82,14 +82,16 @@ struct DomainDefinition {
         guard let name = element.child("target")?.attribute("dev"), let target = DiskTarget(name) else { return nil }
         let driver = element.child("driver")
         let format = driver?.attribute("type") ?? "raw"
-        let facts = DiskFacts(
+        let chain = chain(element, format, volumes)
+        var facts = DiskFacts(
             target: target,
             device: DiskFacts.Device(rawValue: element.attribute("device") ?? "disk") ?? .disk,
             source: source(element), format: format,
             isReadOnly: element.child("readonly") != nil, isShareable: element.child("shareable") != nil,
             isTransient: element.child("transient") != nil, cache: driver?.attribute("cache"),
             serial: element.child("serial")?.stringValue, address: address(element, controllers),
-            liveChain: chain(element, format, volumes))
+            liveChain: chain.layers)
+        facts.isChainOpen = !chain.isClosed
         return Disk(
             facts: facts, alias: element.child("alias")?.attribute("name"),
             hasReadyMirror: element.child("mirror")?.attribute("ready") == "yes")
@@ -107,9 +109,10 @@ struct DomainDefinition {
         }
     }
 
+    /// Closed by an empty `<backingStore>`.
     private static func chain(
         _ disk: XMLElement, _ format: String, _ volumes: [PoolVolume: String]
-    ) -> [ImageLayer] {
+    ) -> (layers: [ImageLayer], isClosed: Bool) {
         var layers: [ImageLayer] = []
         var element: XMLElement? = disk
         var format = format
@@ -124,7 +127,7 @@ struct DomainDefinition {
             element = layer.child("backingStore")
             format = element?.child("format")?.attribute("type") ?? "raw"
         }
-        return layers
+        return (layers, element != nil)
     }
 
     private static func address(_ disk: XMLElement, _ controllers: [Int: PCIAddress]) -> DiskFacts.Address {

@@ -126,19 +126,25 @@ extension RegisteredSnapshot {
     /// libvirt takes the parent from it, so one that has gone is left out.
     fileprivate func xml(replacing images: [String: ImageLayer]) throws(Failure) -> String {
         let root = try DomainDefinition.root(of: xml, "domainsnapshot")
-        for disk in root.child("disks")?.children("disk") ?? [] {
-            guard let source = disk.child("source"), let path = source.attribute("file"), let image = images[path]
-            else {
+        for disk in root.child("disks")?.children("disk") ?? [] where disk.attribute("snapshot") == "external" {
+            guard let name = disk.attribute("name"), overlays[name] != nil else {
+                disk.set("snapshot", "no")
+                for child in disk.children ?? [] { child.detach() }
                 continue
             }
-            source.set("file", image.path)
+            if let source = disk.child("source"), let image = source.attribute("file").flatMap({ images[$0] }) {
+                source.set("file", image.path)
+            }
         }
         for part in ["domain", "inactiveDomain"] {
             guard let domain = root.child(part) else { continue }
             var replaced: [DiskTarget: ImageLayer] = [:]
             for disk in try DomainDefinition(xml: domain.xmlString, named: part).disks {
-                guard let image = disk.facts.activeImage.flatMap({ images[$0.path] }) else { continue }
-                replaced[disk.facts.target] = image
+                // What is written there of the layers below goes too.
+                guard let image = disk.facts.activeImage,
+                    disk.facts.liveChain.contains(where: { images[$0.path] != nil })
+                else { continue }
+                replaced[disk.facts.target] = images[image.path] ?? image
             }
             try DomainDefinition.replace(replaced, in: domain)
         }

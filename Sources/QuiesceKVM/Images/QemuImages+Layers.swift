@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import Glibc
+import JSON
 public import Quiesce
 import SystemPackage
 
 extension QemuImages: LayerStore {
     /// Long enough to copy any disk: only what the storage itself does not answer ends a merge.
     private static let mergePatience = Duration.seconds(7 * 24 * 3600)
+    private static let checkPatience = Duration.seconds(3600)
 
     public func imagesLying(on images: Set<String>) async throws(Failure) -> [String: Set<String>] {
         var users: [String: Set<String>] = [:]
@@ -50,6 +52,48 @@ extension QemuImages: LayerStore {
 
     public func freeBytes(in folder: String) async -> Int64? {
         folder.hasPrefix("/dev") ? nil : try? Self.freeBytes(in: folder)
+    }
+
+    public func checkWhole(_ disk: MemberReport.Disk) async throws(Failure) {
+        for layer in disk.chain {
+            let header = try await header(of: layer)
+            if layer.path == disk.frozenImage, header.virtualSizeBytes != disk.virtualSizeBytes {
+                throw Failure(
+                    .verificationFailed,
+                    "\(disk.target): \(layer.path) shows \(header.virtualSizeBytes) bytes, and the disk had \(disk.virtualSizeBytes)"
+                )
+            }
+            if layer.format == "qcow2" { try await checkTables(of: layer, disk.target) }
+        }
+    }
+
+    private func checkTables(of layer: ImageLayer, _ target: DiskTarget) async throws(Failure) {
+        let what = "cannot check \(layer.path)"
+        let result: ToolResult
+        do throws(ToolError) {
+            // -U: QEMU may read it too.
+            result = try await qemuImg.run(
+                ["check", "-U", "-f", layer.format, "--output=json", "--", layer.path],
+                deadline: .now + Self.checkPatience)
+        } catch { throw Failure(error, what) }
+        guard let found = try? JSONValue(parsing: result.output), let wrong = found["check-errors"]?.integer else {
+            throw Failure(.internalError, "\(what): \(result.reason)")
+        }
+        // Clusters that nobody uses cost room, and that is all.
+        let broken = wrong + (found["corruptions"]?.integer ?? 0)
+        guard broken == 0 else {
+            throw Failure(
+                .verificationFailed, "\(target): \(layer.path) is damaged: qemu-img check finds \(broken) errors")
+        }
+        guard let end = found["image-end-offset"]?.integer else { return }
+        let size = try explaining(what, else: .refused) { () throws(Errno) in try Stat(FilePath(layer.path)).size }
+        // QEMU gives the last cluster no more room than was written of it.
+        let cluster = try await header(of: layer).clusterSizeBytes ?? 0
+        guard layer.path.hasPrefix("/dev/") || size > end - cluster else {
+            throw Failure(
+                .verificationFailed,
+                "\(target): \(layer.path) is cut off: its tables reach \(end) bytes, and \(size) are there")
+        }
     }
 
     public func merge(_ top: ImageLayer, into base: ImageLayer) async throws(Failure) {

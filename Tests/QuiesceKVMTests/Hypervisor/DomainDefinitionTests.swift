@@ -114,7 +114,15 @@ struct DomainDefinitionTests {
                 ImageLayer(path: "/top", format: "qcow2"), ImageLayer(path: "/dev/mid", format: "qcow2"),
                 ImageLayer(path: "base", format: "raw"),
             ])
-        #expect(facts.activeImage?.path == "/top")
+        #expect(facts.activeImage?.path == "/top" && !facts.isChainOpen)
+    }
+
+    @Test(
+        "a chain is open where nothing says what is below its last layer",
+        arguments: ["": true, "<backingStore/>": false, "<backingStore><source file='/mid'/></backingStore>": true])
+    func openChain(_ below: String, _ isOpen: Bool) throws {
+        let facts = try disk("<disk><source file='/top'/><target dev='vda'/>\(below)</disk>").facts
+        #expect(facts.isChainOpen == isOpen)
     }
 
     private func nested(_ depth: Int) -> String {

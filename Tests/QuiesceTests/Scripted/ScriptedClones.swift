@@ -17,7 +17,10 @@ struct ScriptedCloneHost: CloneHost {
     /// How `verify` ends, by hook: one answer a call, the last one for ever.
     var verifies: [String: [HookResult]] = [:]
 
-    func sweep() async throws(Failure) { try log.answer(.cloneSweep) }
+    func sweep() async throws(Failure) -> [String] {
+        try log.answer(.cloneSweep)
+        return []
+    }
 
     func plan(_ snapshot: MemberReport.Snapshot, of run: RunID, halvingMemory: Bool) async throws(Failure) -> ClonePlan
     {

@@ -58,6 +58,8 @@ struct ScriptedImages: ImageStore {
         try log.answer(.insideCheck, "\(disk.frozenImage) \(name)")
     }
 
+    func checkWhole(_ disk: MemberReport.Disk) async throws(Failure) { try log.answer(.wholeCheck, disk.frozenImage) }
+
     func check(_ disk: MemberPlan.Disk) async throws(Failure) { try log.answer(.headerCheck, disk.overlay) }
 }
 
