@@ -14,8 +14,11 @@ extension Lab.Base {
         defer { try? FileManager.default.removeItem(atPath: place) }
         let name = "\(Place.guestPrefix)-back"
         try await Program.succeed(LabGuest.lab, "load", guest.name, "start")
-        try await Copied.until { try await Rows.acknowledged(in: guest.name).values.allSatisfy { $0 > 0 } }
-        let acknowledged = try await Rows.acknowledged(in: guest.name)
+        var acknowledged: [String: Int] = [:]
+        try await Copied.until {
+            acknowledged = try await Rows.acknowledged(in: guest.name)
+            return acknowledged.count == 4 && acknowledged.values.allSatisfy { $0 > 0 }
+        }
         let taken = try await guest.stillpoint("snapshot", guest.name, "--json")
         // On a busy host a database may not be had in time: what is durable is in the images all the same.
         try #require([0, 10].contains(taken.exit), "\(taken)")

@@ -241,6 +241,9 @@ extension Lab {
                 func change(_ script: String) async throws {
                     try await Program.succeed("sh", "-euc", "cd \"$1\"; \(script)", "sh", folder)
                 }
+                let taken = try await domain.stillpoint(
+                    "restore", "\(folder)/manifest.json", "--as", name, "--to", folder, "--json")
+                try expectFailure(taken, 20, "something is in it", isJSON: true)
                 let seal = "sha256sum *[!S] >sums; mv sums SHA256SUMS"
                 try await change(
                     "cp vdb.qcow2 ../kept; printf x | dd of=vdb.qcow2 bs=1 seek=70000 conv=notrunc status=none")

@@ -72,7 +72,8 @@ struct CopyTools: Sendable {
             "cannot copy \(work.sourceName) to \(work.destination)", Gauge(work, step))
         try explaining("cannot sync \(work.destination)", else: .refused) { () throws(Errno) in
             let file = try OpenFile(posix { open(work.destination, O_RDWR | O_CLOEXEC | O_NOFOLLOW) })
-            try posix { fchmod(file.descriptor, 0o600) }
+            // Not every filesystem of a backup disk has modes.
+            fchmod(file.descriptor, 0o600)
             try file.sync()
             // What is read back afterwards is to come from the disk.
             posix_fadvise(file.descriptor, 0, 0, POSIX_FADV_DONTNEED)

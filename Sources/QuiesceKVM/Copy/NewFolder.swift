@@ -51,8 +51,8 @@ struct NewFolder: Sendable {
             while true {
                 let name = prefix + RunID.random().description
                 let draft = try parent.folder(name, makingWith: mode)
-                // Past the umask.
-                try posix { chmod(draft.path, mode) }
+                // Past the umask; not every filesystem of a backup disk has modes.
+                chmod(draft.path, mode)
                 let lock = FolderLock(draft.path)
                 left -= 1
                 // Another may have taken it for a leftover before it was locked.
