@@ -45,13 +45,8 @@ public struct SnapshotCopy: Sendable {
             var work = CopyTools.Work(
                 disk.target, ImageLayer(path: disk.frozenImage, format: disk.format), to: file, request.format)
             (work.isCompressed, work.bandwidth) = (request.isCompressed, request.bandwidth)
-            let size = try await tools.measure(work, virtualSize: disk.virtualSizeBytes)
-            work.total = UInt64(clamping: size)
+            disks.append(try await tools.measure(&work, virtualSize: disk.virtualSizeBytes))
             works.append(work)
-            disks.append(
-                FlatImage(
-                    target: disk.target, file: file, format: request.format, virtualSizeBytes: disk.virtualSizeBytes,
-                    allocatedBytes: size))
         }
         self.works = works
         definition = try Manifest.definition(of: run, in: workplace.state)
