@@ -241,6 +241,9 @@ extension Lab {
                 func change(_ script: String) async throws {
                     try await Program.succeed("sh", "-euc", "cd \"$1\"; \(script)", "sh", folder)
                 }
+                let taken = try await domain.stillpoint(
+                    "restore", "\(folder)/manifest.json", "--as", name, "--to", folder, "--json")
+                try expectFailure(taken, 20, "something is in it", isJSON: true)
                 let seal = "sha256sum *[!S] >sums; mv sums SHA256SUMS"
                 try await change(
                     "cp vdb.qcow2 ../kept; printf x | dd of=vdb.qcow2 bs=1 seek=70000 conv=notrunc status=none")
@@ -253,127 +256,6 @@ extension Lab {
                 )
                 try await expect(20, "abacus")
             }
-        }
-    }
-}
-
-extension Lab.Base {
-    @Test(
-        "copied under load, committed, restored under another name and booted: every row acknowledged before is there")
-    func restoredCopy() async throws {
-        let guest = try LabGuest.current
-        let place = try Place.makeFolder(in: "/var/tmp")
-        chmod(place, 0o711)
-        defer { try? FileManager.default.removeItem(atPath: place) }
-        let name = "\(Place.guestPrefix)-back"
-        try await Program.succeed(LabGuest.lab, "load", guest.name, "start")
-        try await Copied.until { try await Rows.acknowledged(in: guest.name).values.allSatisfy { $0 > 0 } }
-        let acknowledged = try await Rows.acknowledged(in: guest.name)
-        let taken = try await guest.stillpoint("snapshot", guest.name, "--require", "application", "--json")
-        try #require(taken.exit == 0, "\(taken)")
-        let copied = try await guest.stillpoint(
-            "copy", guest.name, "\(place)/copy", "--compress", "--verify", "--json", within: .seconds(600))
-        try await Program.succeed(LabGuest.lab, "load", guest.name, "stop")
-        #expect(try await guest.stillpoint("commit", guest.name).exit == 0)
-        try #require(copied.exit == 0, "\(copied)")
-        let restored = try await guest.stillpoint(
-            "restore", "\(place)/copy/manifest.json", "--as", name, "--to", "\(place)/guest", "--json",
-            within: .seconds(600))
-        try #require(restored.exit == 0, "\(restored)")
-        let result: Result<Void, any Error>
-        do {
-            #expect(try await !Virsh.run("dumpxml", name).contains("<interface"))
-            let present = try await Copied.expectRows(acknowledged, inRestored: name)
-            let times = [try copied.json, try restored.json].map { $0["tookMs"]?.integer.map(String.init) ?? "?" }
-            let bytes = try copied.json["disks"]?.array?.compactMap { $0["fileBytes"]?.integer }.reduce(0, +) ?? 0
-            print("copied \(bytes) bytes in \(times[0]) ms, restored in \(times[1]) ms, \(acknowledged), \(present)")
-            result = .success(())
-        } catch {
-            result = .failure(error)
-        }
-        _ = try? await Virsh.run("destroy", name)
-        try await Virsh.run("undefine", name)
-        try result.get()
-    }
-}
-
-/// A domain without a guest whose snapshot `s1` is copied: of its first disk the chain is two layers deep.
-enum Copied {
-    /// Boots a restored lab guest and counts.
-    @discardableResult
-    static func expectRows(
-        _ acknowledged: [String: Int], inRestored name: String, at place: SourceLocation = #_sourceLocation
-    ) async throws -> [String: Int] {
-        try await Virsh.run("start", name)
-        // The lab's own commands work on domains with its mark.
-        try await Virsh.run(
-            "metadata", name, "https://stillpoint.dev/lab/1", "--key", "lab", "--set", "<lab/>", "--live")
-        try await awaitAgent(of: name)
-        try await Program.succeed(LabGuest.lab, "exec", name, "--", "systemctl", "start", "lab-base.target")
-        let present = try await Rows.present(in: name)
-        for (engine, number) in acknowledged {
-            #expect(
-                try #require(present[engine]) >= number, "\(engine): acknowledged \(number)", sourceLocation: place)
-        }
-        return present
-    }
-
-    /// - Parameter filled: with 8 MiB on the first disk that do not compress.
-    static func withSnapshot(
-        filled: Bool = false, _ body: (BareDomain, [FrozenImage]) async throws -> Void
-    ) async throws {
-        try await HandedOver.with { domain in
-            if filled { try await domain.write("0x55", 0, "8M") }
-            let first = try await domain.stillpoint(
-                "snapshot", domain.name, "--no-freeze", "--disk", "vda", "--name", "s0")
-            #expect(first.exit == 0, "\(first)")
-            try await domain.write(0x22, to: 0, at: 64)
-            try await domain.write(0x33, to: 1)
-            let taken = try await domain.stillpoint("snapshot", domain.name, "--no-freeze", "--name", "s1", "--json")
-            #expect(taken.exit == 0, "\(taken)")
-            #expect(try taken.json.disks.first?["chain"]?.array?.count == 2)
-            // After the cut: in no copy.
-            try await domain.write(0x44, to: 0, at: 64)
-            try await body(domain, try FrozenImage.all(of: try taken.json))
-            let committed = try await domain.stillpoint("commit", domain.name, "--all")
-            #expect(committed.exit == 0, "\(committed)")
-        }
-    }
-
-    enum Format: String { case raw, qcow2 }
-
-    static func images(in folder: String, _ targets: [String], _ format: Format = .qcow2) -> [FrozenImage] {
-        targets.map { FrozenImage(target: $0, image: "\(folder)/\($0).\(format)", format: "\(format)") }
-    }
-
-    /// Asks again and again, for a minute.
-    static func until(_ condition: () async throws -> Bool) async throws {
-        let end = ContinuousClock.now + .seconds(60)
-        while try await !condition() {
-            try #require(ContinuousClock.now < end, "it did not come to that")
-            try await Task.sleep(for: .milliseconds(100))
-        }
-    }
-
-    static func awaitAgent(of domain: String) async throws {
-        let script = """
-            for _ in {1..600}; do
-                virsh --quiet qemu-agent-command "$1" --timeout 5 '{"execute":"guest-ping"}' >/dev/null 2>&1 && exit
-                sleep 0.3
-            done
-            exit 1
-            """
-        try await Program.succeed("bash", "-c", script, "bash", domain, within: .seconds(400))
-    }
-
-    /// Of what a guest would read.
-    static func contentSums(of images: [FrozenImage]) async throws -> [String] {
-        try await Place.withFolder { folder in
-            var sums: [String] = []
-            for image in images {
-                sums.append(String(try await Program.succeed("sha256sum", try await image.flat(in: folder)).prefix(64)))
-            }
-            return sums
         }
     }
 }

@@ -135,34 +135,16 @@ extension Lab.Base {
         let guest = try LabGuest.current
         let place = try Place.makeFolder(in: "/var/tmp")
         defer { try? FileManager.default.removeItem(atPath: place) }
-        let copy = "\(Place.guestPrefix)-copy"
         try await Program.succeed(LabGuest.lab, "load", guest.name, "start")
         let acknowledged = try await Rows.acknowledged(in: guest.name)
         try await example.backup(
-            guest.name, guest.stillpoint, to: place, "--exclude", "vde", "--require", "application")
+            guest.name, guest.stillpoint, to: place, "--require", "application")
         try await Program.succeed(LabGuest.lab, "load", guest.name, "stop")
         let (disks, papers) = try await example.restore(from: place)
-        #expect(Set(disks.keys) == ["vda", "vdb", "vdc", "vdd"])
+        #expect(Set(disks.keys) == ["vda", "vdb", "vdc", "vdd", "vde"])
         let manifest = try JSONValue(parsing: String(contentsOfFile: "\(papers)/manifest.json", encoding: .utf8))
         #expect(manifest["verdict"]?["consistency"]?.string == "application")
-
-        // The flat files beside the papers are a copy that `restore` takes.
-        for file in disks.values {
-            try FileManager.default.moveItem(atPath: file, toPath: "\(papers)/\((file as NSString).lastPathComponent)")
-        }
-        chmod(place, 0o711)
-        let restored = try await guest.stillpoint(
-            "restore", "\(papers)/manifest.json", "--as", copy, "--to", "\(place)/guest", within: .seconds(600))
-        try #require(restored.exit == 0, "\(restored)")
-        let result: Result<Void, any Error>
-        do {
-            try await Copied.expectRows(acknowledged, inRestored: copy)
-            result = .success(())
-        } catch {
-            result = .failure(error)
-        }
-        _ = try? await Virsh.run("destroy", copy)
-        try await Virsh.run("undefine", copy)
-        try result.get()
+        for file in disks.values { try await Program.succeed("mv", file, papers) }
+        try await RestoredGuest.expect(acknowledged, from: "\(papers)/manifest.json", in: place, by: guest)
     }
 }

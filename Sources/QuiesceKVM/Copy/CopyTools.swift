@@ -49,8 +49,10 @@ struct CopyTools: Sendable {
         }
     }
 
-    /// Bytes that the flat image takes at most, its holes left out.
-    func measure(_ work: Work, virtualSize: Int64) async throws(Failure) -> Int64 {
+    /// What comes of it, with the bytes that it takes at most, its holes left out.
+    ///
+    /// - Parameter work: its total is set.
+    func measure(_ work: inout Work, virtualSize: Int64) async throws(Failure) -> FlatImage {
         let what = "cannot measure \(work.sourceName)"
         // Of a raw image it tells the length, whatever the holes.
         let answer = try await run(
@@ -59,7 +61,11 @@ struct CopyTools: Sendable {
         guard let required = (try? JSONValue(parsing: answer))?["required"]?.integer else {
             throw Failure(.internalError, "\(what): qemu-img's answer is not understood")
         }
-        return work.format == .raw ? min(required, virtualSize) : required
+        let bytes = work.format == .raw ? min(required, virtualSize) : required
+        work.total = UInt64(clamping: bytes)
+        return FlatImage(
+            target: work.target, file: split(work.destination).name, format: work.format,
+            virtualSizeBytes: virtualSize, allocatedBytes: bytes)
     }
 
     /// Makes the destination, flat, synced, the caller's alone.
@@ -72,7 +78,8 @@ struct CopyTools: Sendable {
             "cannot copy \(work.sourceName) to \(work.destination)", Gauge(work, step))
         try explaining("cannot sync \(work.destination)", else: .refused) { () throws(Errno) in
             let file = try OpenFile(posix { open(work.destination, O_RDWR | O_CLOEXEC | O_NOFOLLOW) })
-            try posix { fchmod(file.descriptor, 0o600) }
+            // Not every filesystem of a backup disk has modes.
+            fchmod(file.descriptor, 0o600)
             try file.sync()
             // What is read back afterwards is to come from the disk.
             posix_fadvise(file.descriptor, 0, 0, POSIX_FADV_DONTNEED)

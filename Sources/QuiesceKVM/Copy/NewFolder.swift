@@ -26,6 +26,17 @@ struct NewFolder: Sendable {
         return parent.path(of: name)
     }
 
+    /// Gives one to `body`, to be filled and finished, and leaves nothing of it where that fails.
+    static func with<Value>(
+        _ path: String, mode: mode_t, _ body: (NewFolder) async throws(Failure) -> Value
+    ) async throws(Failure) -> Value {
+        let folder = try NewFolder(for: path, mode: mode)
+        do throws(Failure) { return try await body(folder) } catch {
+            folder.remove()
+            throw error
+        }
+    }
+
     /// - Parameter mode: of the folder; its files have their own.
     init(for path: String, mode: mode_t) throws(Failure) {
         (parent, name) = try Self.place(path)
@@ -40,8 +51,8 @@ struct NewFolder: Sendable {
             while true {
                 let name = prefix + RunID.random().description
                 let draft = try parent.folder(name, makingWith: mode)
-                // Past the umask.
-                try posix { chmod(draft.path, mode) }
+                // Past the umask; not every filesystem of a backup disk has modes.
+                chmod(draft.path, mode)
                 let lock = FolderLock(draft.path)
                 left -= 1
                 // Another may have taken it for a leftover before it was locked.

@@ -34,20 +34,15 @@ public struct Restoration: Sendable {
             name: try Self.name(name ?? origin.name, isGiven: name != nil),
             uuid: name == nil ? origin.uuid : UUIDText.random(), uri: workplace.uri.description)
         try await Self.demandFree(identity, on: host)
-        let usual = try Self.folder(for: identity.name, workplace.uri)
-        let place = try NewFolder.check(folder ?? usual)
+        let wanted = if let folder { folder } else { try Self.folder(for: identity.name, workplace.uri) }
+        let place = try NewFolder.check(wanted)
         var works: [CopyTools.Work] = []
         var disks: [FlatImage] = []
         for image in saved.images {
             var work = CopyTools.Work(
                 image.target, image.source, named: "\(saved.path)/\(image.name)", to: image.name, image.format)
-            let size = try await tools.measure(work, virtualSize: image.virtualSizeBytes)
-            work.total = UInt64(clamping: size)
+            disks.append(try await tools.measure(&work, virtualSize: image.virtualSizeBytes))
             works.append(work)
-            disks.append(
-                FlatImage(
-                    target: image.target, file: image.name, format: image.format,
-                    virtualSizeBytes: image.virtualSizeBytes, allocatedBytes: size))
         }
         self.works = works
         let boot = Dictionary(saved.boot.map { ($0.name, "\(place)/\($0.name)") }, uniquingKeysWith: { one, _ in one })
@@ -112,8 +107,7 @@ public struct Restoration: Sendable {
             time: workplace.time, interruption: interruption)
         defer { lock.release() }
         // Others may pass through, because QEMU has a user of its own, and see nothing.
-        let folder = try NewFolder(for: preview.folder, mode: 0o711)
-        do throws(Failure) {
+        return try await NewFolder.with(preview.folder, mode: 0o711) { folder throws(Failure) in
             var report = preview
             try await fill(folder, &report)
             try folder.finish()
@@ -124,9 +118,6 @@ public struct Restoration: Sendable {
             report.isDryRun = false
             report.tookMs = begin.duration(to: workplace.time.now).inMilliseconds
             return report
-        } catch {
-            folder.remove()
-            throw error
         }
     }
 

@@ -58,6 +58,8 @@ struct SavedCopy: Sendable {
         var images: [Image] = []
         for disk in snapshot.disks { images.append(try folder.image(of: disk)) }
         self.images = images
+        let large = Set(images.map(\.name) + BootFile.names)
+        for name in folder.digests.names where !large.contains(name) { _ = try folder.paper(name, most: 64 << 20) }
         nvram = snapshot.nvram == nil ? nil : try folder.paper(MemberReport.Variables.file, most: 64 << 20)
         var boot: [(String, OpenFile, String)] = []
         for name in BootFile.names {

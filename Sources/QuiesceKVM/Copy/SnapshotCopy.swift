@@ -24,7 +24,7 @@ public struct SnapshotCopy: Sendable {
     private let report: RunReport
     private let request: CopyRequest
     private let run: RunID
-    private let works: [(disk: MemberReport.Disk, work: CopyTools.Work)]
+    private let works: [CopyTools.Work]
     private let definition: String
     private let tools: CopyTools
     private let workplace: Workplace
@@ -38,20 +38,15 @@ public struct SnapshotCopy: Sendable {
         var request = request
         request.folder = try NewFolder.check(request.folder)
         self.request = request
-        var works: [(MemberReport.Disk, CopyTools.Work)] = []
+        var works: [CopyTools.Work] = []
         var disks: [FlatImage] = []
         for disk in member.snapshot?.disks ?? [] {
             let file = "\(disk.target).\(request.format)"
             var work = CopyTools.Work(
                 disk.target, ImageLayer(path: disk.frozenImage, format: disk.format), to: file, request.format)
             (work.isCompressed, work.bandwidth) = (request.isCompressed, request.bandwidth)
-            let size = try await tools.measure(work, virtualSize: disk.virtualSizeBytes)
-            work.total = UInt64(clamping: size)
-            works.append((disk, work))
-            disks.append(
-                FlatImage(
-                    target: disk.target, file: file, format: request.format, virtualSizeBytes: disk.virtualSizeBytes,
-                    allocatedBytes: size))
+            disks.append(try await tools.measure(&work, virtualSize: disk.virtualSizeBytes))
+            works.append(work)
         }
         self.works = works
         definition = try Manifest.definition(of: run, in: workplace.state)
@@ -69,30 +64,41 @@ public struct SnapshotCopy: Sendable {
 
     /// Makes it, and leaves nothing where that fails. Nobody merges into the images meanwhile.
     public func make(_ open: OpenImages, noting note: (String) -> Void) async throws(Failure) -> CopyReport {
-        let begin = workplace.time.now
-        let result: Result<CopyReport, Failure>
         do throws(Failure) {
-            let folder = try NewFolder(for: request.folder, mode: 0o700)
-            do throws(Failure) {
-                result = .success(try await fill(folder, since: begin, noting: note))
-            } catch {
-                folder.remove()
-                throw error
+            let report = try await NewFolder.with(request.folder, mode: 0o700) { folder throws(Failure) in
+                try await fill(folder, noting: note)
             }
+            await open.close()
+            return report
         } catch {
-            result = .failure(error)
+            await open.close()
+            throw error
         }
-        await open.close()
-        return try result.get()
     }
 
-    private func fill(
-        _ folder: NewFolder, since begin: ContinuousClock.Instant, noting note: (String) -> Void
-    ) async throws(Failure) -> CopyReport {
+    private func fill(_ folder: NewFolder, noting note: (String) -> Void) async throws(Failure) -> CopyReport {
+        let begin = workplace.time.now
         var report = preview
         let papers = try Manifest.papers(of: run, in: workplace.state)
         var digests = DigestList(of: papers)
-        for (index, (_, work)) in works.enumerated() {
+        try await addDisks(to: folder, &report, &digests)
+        for (name, bytes) in papers { try put(bytes, as: name, in: folder) }
+        try await addBootFiles(to: folder, &report, &digests, noting: note)
+        report.isDryRun = false
+        report.tookMs = begin.duration(to: workplace.time.now).inMilliseconds
+        report.papers = (report.papers + [CopyReport.file, DigestList.file]).sorted()
+        let text = Array((try JSONText.of(report) + "\n").utf8)
+        digests.add(CopyReport.file, SHA256.hex(of: text))
+        try put(text, as: CopyReport.file, in: folder)
+        try put(digests.bytes, as: DigestList.file, in: folder)
+        try folder.finish()
+        return report
+    }
+
+    private func addDisks(
+        to folder: NewFolder, _ report: inout CopyReport, _ digests: inout DigestList
+    ) async throws(Failure) {
+        for (index, work) in works.enumerated() {
             let file = work.destination
             var work = work
             work.destination = folder.draft.path(of: file)
@@ -103,7 +109,12 @@ public struct SnapshotCopy: Sendable {
             try report.disks[index].look(at: folder.draft)
             report.disks[index].sha256 = digest
         }
-        for (name, bytes) in papers { try put(bytes, as: name, in: folder) }
+    }
+
+    /// A guest without its kernel is still a copy of its data.
+    private func addBootFiles(
+        to folder: NewFolder, _ report: inout CopyReport, _ digests: inout DigestList, noting note: (String) -> Void
+    ) async throws(Failure) {
         for boot in try BootFile.all(of: definition) {
             do throws(Failure) {
                 try boot.copy(to: folder.draft)
@@ -115,15 +126,6 @@ public struct SnapshotCopy: Sendable {
                 report.notIncluded.append("\(boot.name): \(boot.path)")
             }
         }
-        report.isDryRun = false
-        report.tookMs = begin.duration(to: workplace.time.now).inMilliseconds
-        report.papers = (report.papers + [CopyReport.file, DigestList.file]).sorted()
-        let text = Array((try JSONText.of(report) + "\n").utf8)
-        digests.add(CopyReport.file, SHA256.hex(of: text))
-        try put(text, as: CopyReport.file, in: folder)
-        try put(digests.bytes, as: DigestList.file, in: folder)
-        try folder.finish()
-        return report
     }
 
     private func put(_ bytes: [UInt8], as name: String, in folder: NewFolder) throws(Failure) {

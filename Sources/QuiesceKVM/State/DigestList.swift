@@ -13,14 +13,14 @@ struct DigestList {
         entries = files.map { ($0.name, SHA256.hex(of: $0.bytes)) }
     }
 
-    /// Nil if it is not such a list, or names a file that lies elsewhere.
+    /// Nil if it is not such a list, or names a file that lies elsewhere or cannot be printed.
     init?(_ bytes: [UInt8]) {
         guard let text = String(validating: bytes, as: UTF8.self), text.hasSuffix("\n") else { return nil }
         var entries: [(name: String, digest: String)] = []
         for line in text.dropLast().split(separator: "\n", omittingEmptySubsequences: false) {
             let (digest, name) = (line.prefix(64), line.dropFirst(66))
             guard digest.utf8.count == 64, digest.utf8.allSatisfy(Self.isDigit), line.dropFirst(64).hasPrefix("  "),
-                !name.isEmpty, !name.contains("/"), name != ".."
+                !name.isEmpty, !name.contains("/"), name != "..", name.unicodeScalars.allSatisfy(Self.isPlain)
             else { return nil }
             entries.append((String(name), String(digest)))
         }
@@ -35,6 +35,11 @@ struct DigestList {
             guard let bytes = try folder.contents(of: name), SHA256.hex(of: bytes) == digest else { return name }
         }
         return nil
+    }
+
+    /// No control character, which would reach a terminal with the name.
+    private static func isPlain(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.value >= 0x20 && !(0x7F...0x9F).contains(scalar.value)
     }
 
     private static func isDigit(_ byte: UInt8) -> Bool { (48...57).contains(byte) || (97...102).contains(byte) }

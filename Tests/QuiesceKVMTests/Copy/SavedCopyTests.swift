@@ -38,7 +38,8 @@ struct SavedCopyTests {
         #expect(throws: Failure.self) { try SavedCopy("/nonexistent/manifest.json") }
         try #require(unlink(folder.images.scratch("vda.qcow2")) == 0)
         folder.expect(.noSuchThing, "there is no vda.raw or vda.qcow2")
-        for name in ["domain.xml", "manifest.json", "SHA256SUMS"] {
+        try await folder.images.make("vda.qcow2")
+        for name in ["copy.json", "domain.xml", "manifest.json", "SHA256SUMS"] {
             try #require(unlink(folder.images.scratch(name)) == 0)
             folder.expect(.noSuchThing, name, "is not there")
         }
@@ -59,12 +60,31 @@ struct SavedCopyTests {
         try folder.write("manifest.json", text)
         try folder.write("SHA256SUMS", "")
         folder.expect(.refused, "SHA256SUMS")
-        try folder.write("SHA256SUMS", String(repeating: "0", count: 64) + "  ../up\n")
-        folder.expect(.refused, "SHA256SUMS is not understood")
+        for name in ["../up", "..", "a\u{1B}[2J", "a\u{9B}2J", ""] {
+            try folder.write("SHA256SUMS", String(repeating: "0", count: 64) + "  \(name)\n")
+            folder.expect(.refused, "SHA256SUMS is not understood")
+        }
         try folder.seal()
         let lines = try folder.images.scratch.text(of: "SHA256SUMS").split(separator: "\n")
         try folder.write("SHA256SUMS", lines.filter { !$0.contains("vda") }.joined(separator: "\n") + "\n")
         folder.expect(.refused, "no line for vda.qcow2")
+    }
+
+    @Test(
+        "whatever bit of a paper is another one, it is found at once, or the image's digest is another one too",
+        arguments: ["manifest.json", "domain.xml", "copy.json", "SHA256SUMS"])
+    func flipped(_ name: String) async throws {
+        let folder = try await CopyFolder()
+        let digest = try folder.read().images[0].digest
+        let text = Array(try folder.images.scratch.text(of: name).utf8)
+        for _ in 0..<100 {
+            var bytes = text
+            let place = try #require(bytes.indices.randomElement())
+            bytes[place] ^= 1 << UInt8.random(in: 0..<8)
+            try Data(bytes).write(to: URL(filePath: folder.images.scratch(name)))
+            let saved = try? folder.read()
+            #expect(saved == nil || saved?.images[0].digest != digest, "byte \(place) is \(bytes[place])")
+        }
     }
 
     @Test("another schema, another guest's definition, no disks, and a name that leads elsewhere")

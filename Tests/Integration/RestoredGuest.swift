@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import Foundation
+import JSON
+import Testing
+
+/// A guest of the lab made of a copy: booted without a network, looked into, and gone afterwards.
+enum RestoredGuest {
+    /// Finds every row in it that was acknowledged before the cut.
+    ///
+    /// - Returns: `restore`'s report.
+    @discardableResult
+    static func expect(
+        _ acknowledged: [String: Int], from manifest: String, in folder: String, by guest: LabGuest
+    ) async throws -> JSONValue {
+        // Past the folder's own mode QEMU has to find its images.
+        chmod(folder, 0o711)
+        let name = "\(Place.guestPrefix)-back"
+        let restored = try await guest.stillpoint(
+            "restore", manifest, "--as", name, "--to", "\(folder)/guest", "--json", within: .seconds(600))
+        try #require(restored.exit == 0, "\(restored)")
+        let result: Result<JSONValue, any Error>
+        do {
+            #expect(try await !Virsh.run("dumpxml", name).contains("<interface"))
+            try await boot(name)
+            let present = try await Rows.present(in: name)
+            for (engine, number) in acknowledged {
+                #expect(try #require(present[engine]) >= number, "\(engine): acknowledged \(number)")
+            }
+            result = .success(try restored.json)
+        } catch {
+            result = .failure(error)
+        }
+        _ = try? await Virsh.run("destroy", name)
+        try await Virsh.run("undefine", name)
+        return try result.get()
+    }
+
+    private static func boot(_ name: String) async throws {
+        try await Virsh.run("start", name)
+        // The lab's own commands work on domains with its mark.
+        try await Virsh.run(
+            "metadata", name, "https://stillpoint.dev/lab/1", "--key", "lab", "--set", "<lab/>", "--live")
+        let script = """
+            for _ in {1..600}; do
+                virsh --quiet qemu-agent-command "$1" --timeout 5 '{"execute":"guest-ping"}' >/dev/null 2>&1 && exit
+                sleep 0.3
+            done
+            exit 1
+            """
+        try await Program.succeed("bash", "-c", script, "bash", name, within: .seconds(400))
+        try await Program.succeed(LabGuest.lab, "exec", name, "--", "systemctl", "start", "lab-base.target")
+    }
+}
