@@ -140,14 +140,12 @@ extension RegisteredSnapshot {
             if let parent { element.child("name")?.stringValue = parent } else { element.detach() }
         }
         for disk in root.child("disks")?.children("disk") ?? [] where disk.attribute("snapshot") == "external" {
-            guard let name = disk.attribute("name"), overlays[name] != nil else {
+            guard let overlay = disk.attribute("name").flatMap({ overlays[$0] }) else {
                 disk.set("snapshot", "no")
                 for child in disk.children ?? [] { child.detach() }
                 continue
             }
-            if let source = disk.child("source"), let image = source.attribute("file").flatMap({ images[$0] }) {
-                source.set("file", image.path)
-            }
+            if let source = disk.child("source"), source.attribute("file") != nil { source.set("file", overlay) }
         }
         for part in ["domain", "inactiveDomain"] {
             guard let domain = root.child(part) else { continue }
