@@ -50,6 +50,20 @@ extension Connection {
         Domain(try owned("virDomainDefineXMLFlags") { virDomainDefineXMLFlags(handle, xml, 0) }, of: self)
     }
 
+    /// The definition, passwords included, that memory was saved with (`virDomainSaveImageGetXMLDesc`).
+    public func savedDefinition(in file: String) throws(LibvirtError) -> String {
+        try text("virDomainSaveImageGetXMLDesc") {
+            virDomainSaveImageGetXMLDesc(handle, file, VIR_DOMAIN_SAVE_IMAGE_XML_SECURE.rawValue)
+        }
+    }
+
+    /// Starts a domain from saved memory, which stays (`virDomainRestoreFlags`).
+    /// - Parameter xml: its definition, changed in nothing that the guest could see.
+    public func restore(from file: String, xml: String, paused: Bool) throws(LibvirtError) {
+        let state = paused ? VIR_DOMAIN_SAVE_PAUSED : VIR_DOMAIN_SAVE_RUNNING
+        try checked("virDomainRestoreFlags") { virDomainRestoreFlags(handle, file, xml, state.rawValue) }
+    }
+
     /// Starts a domain that is gone with its process (`virDomainCreateXML`).
     /// - Parameter endsWithConnection: the daemon destroys it when this connection ends, however that happens. A daemon
     ///   that is started anew in between forgets it.

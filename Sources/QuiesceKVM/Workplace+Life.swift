@@ -6,9 +6,9 @@ public import Quiesce
 extension OpenGuest {
     public func lifePorts(in workplace: Workplace) throws(Failure) -> LifePorts {
         LifePorts(
-            hypervisor: hypervisor, life: LibvirtLife(guest: guest), images: try images(), layers: try QemuImages(),
-            journal: workplace.journal, catalogue: workplace.catalogue, branches: workplace.ledger,
-            time: workplace.time)
+            hypervisor: hypervisor, life: LibvirtLife(guest: guest).withFailpoints, images: try images(),
+            layers: try QemuImages().withFailpoints, journal: workplace.journal, catalogue: workplace.catalogue,
+            branches: workplace.ledger.branchesWithFailpoints, time: workplace.time)
     }
 
     /// For readers: without who else uses the images. On another host the images are out of sight, and what libvirt says

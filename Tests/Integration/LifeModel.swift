@@ -264,13 +264,12 @@ struct LifeModel {
 
     /// Snapshots that virsh can merge without harm: it does not know of the branches.
     var mergeableUnseen: [String] {
-        snapshots.filter { snapshot in
+        let inUse = Set(active.values.flatMap(chain))
+        return snapshots.filter { snapshot in
             snapshot.isListed
                 && snapshot.overlays.allSatisfy { target, overlay in
-                    frozen(snapshot, target).map {
-                        lying(on: $0).count == 1 && chain(active[target] ?? "").contains(overlay)
-                    }
-                        ?? false
+                    guard let frozen = frozen(snapshot, target), inUse.contains(overlay) else { return false }
+                    return lying(on: frozen).count == 1 && lying(on: overlay).isSubset(of: inUse)
                 }
         }.map(\.name)
     }

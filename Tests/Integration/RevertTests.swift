@@ -2,6 +2,7 @@
 
 import Foundation
 import JSON
+import Subprocess
 import Testing
 
 extension Lab {
@@ -94,6 +95,40 @@ extension Lab {
                 #expect(try await Virsh.run("snapshot-parent", domain.uuid, "next") == "theirs")
                 try await Virsh.run("snapshot-delete", domain.uuid, "next")
                 #expect(try await domain.reads(2, from: "vda"))
+            }
+        }
+
+        @Test(
+            "killed or interrupted at any step, recover leaves a guest that runs on the one state or the other, whole",
+            arguments: [
+                "making the overlays", "taking the power away", "changing its definition", "starting it",
+            ])
+        func killed(_ step: String) async throws {
+            try await BareDomain.with { domain in
+                try await domain.write(1, to: 0)
+                try await domain.snapshot("one")
+                try await domain.write(2, to: 0)
+                for signal in [Signal.kill, .interrupt] {
+                    let ended = try await domain.stillpoint.run(
+                        ["revert", domain.name, "one", "--destroy"], interrupt: .init(text: step, signal: signal))
+                    // Too late to stop it, or gone before the signal came.
+                    #expect([0, 130, 137].contains(ended.exit), "\(ended)")
+                    let recovered = try await domain.stillpoint("recover", domain.name)
+                    #expect(recovered.exit == 0, "\(recovered)")
+                    #expect(try await domain.stillpoint("recover", domain.name).output.contains("nothing"))
+                    #expect(try await domain.state == "running")
+                    #expect(try await Virsh.disks(of: domain.uuid) == Virsh.disks(of: domain.uuid, saved: true))
+                    let (old, new) = (try await domain.reads(2, from: "vda"), try await domain.reads(1, from: "vda"))
+                    #expect(old != new, "\(step), \(signal)")
+                    if new {
+                        #expect(try await domain.stillpoint("revert", domain.name, "--undo", "--destroy").exit == 0)
+                    }
+                    #expect(try await domain.reads(2, from: "vda"))
+                    #expect(try await domain.stillpoint("prune", domain.name, "--abandoned").exit == 0)
+                }
+                #expect(try await domain.stillpoint("commit", domain.name).exit == 0)
+                #expect(domain.images == ["one.qcow2", "two.qcow2"])
+                #expect(try await Virsh.snapshots(of: domain.uuid).isEmpty)
             }
         }
 

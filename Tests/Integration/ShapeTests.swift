@@ -34,6 +34,37 @@ extension Lab {
             }
         }
 
+        @Test("with memory: revert goes on in it, running or paused, as often as one likes; without it only when asked")
+        func memoryRevert() async throws {
+            try await BareDomain.with { domain in
+                let file = "\(domain.folder)/one.memory"
+                try await domain.write(1, to: 0)
+                let taken = try await domain.stillpoint("snapshot", domain.name, "--memory", file, "--name", "ram")
+                #expect(taken.exit == 0, "\(taken)")
+                try await domain.write(2, to: 0)
+                let back = try await domain.stillpoint("revert", domain.name, "ram", "--destroy", "--json")
+                try #require(back.exit == 0, "\(back)")
+                #expect(try back.json["memory"]?.string == file && back.json["state"] == "running")
+                #expect(try await domain.reads(1, from: "vda"))
+                // Restored and not booted: libvirt knows why it runs.
+                #expect(try await Virsh.run("domstate", "--reason", domain.uuid) == "running (restored)")
+                #expect(try await Virsh.disks(of: domain.uuid) == Virsh.disks(of: domain.uuid, saved: true))
+                try await domain.write(3, to: 0)
+                try await Virsh.run("destroy", domain.uuid)
+                #expect(try await domain.stillpoint("revert", domain.name, "ram", "--paused").exit == 0)
+                #expect(try await domain.state == "paused")
+                #expect(try await domain.reads(1, from: "vda"))
+                let anew = try await domain.stillpoint(
+                    "revert", domain.name, "ram", "--destroy", "--no-memory", "--running")
+                #expect(anew.exit == 0, "\(anew)")
+                #expect(try await Virsh.run("domstate", "--reason", domain.uuid) == "running (booted)")
+                try await Program.succeed("mv", file, "\(file).away")
+                let gone = try await domain.stillpoint("revert", domain.name, "ram", "--destroy", "--json")
+                try expectFailure(gone, 20, file, "is gone", isJSON: true)
+                #expect(try await domain.state == "running")
+            }
+        }
+
         @Test("inside the images of a domain that is off: every disk, one name, and virsh reverts to it")
         func inside() async throws {
             try await BareDomain.with(running: false) { domain in
@@ -97,6 +128,23 @@ extension Lab {
                     #expect(sums.contains("nvram.fd: OK"))
                     #expect(sums.contains(try #require(variables["sha256"]?.string)))
                 }
+
+                // What the firmware has changed since is put aside, and comes back with undo.
+                let file = "\(domain.folder)/vars.fd"
+                let sum = try #require(variables["sha256"]?.string)
+                let owner = try await Program.succeed("stat", "-c", "%u %a", file)
+                try await Virsh.run("destroy", domain.uuid)
+                try await Program.succeed("sh", "-c", "printf changed | dd conv=notrunc of=\(file) 2>&1")
+                let changed = try await Program.succeed("sha256sum", file)
+                let back = try await domain.stillpoint("revert", domain.name, "uefi", "--json")
+                try #require(back.exit == 0, "\(back)")
+                #expect(try back.json["nvram"]?.string == file)
+                #expect(try await Program.succeed("sha256sum", file).hasPrefix(sum))
+                #expect(try await domain.stillpoint("revert", domain.name, "--undo").exit == 0)
+                #expect(try await Program.succeed("sha256sum", file) == changed)
+                try await Virsh.run("start", domain.uuid)
+                #expect(try await Program.succeed("stat", "-c", "%u %a", file) == owner)
+                #expect(try await domain.stillpoint("prune", domain.name, "--abandoned").exit == 0)
                 #expect(try await domain.stillpoint("commit", domain.name).exit == 0)
             }
         }

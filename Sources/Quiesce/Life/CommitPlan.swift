@@ -197,11 +197,17 @@ extension RegisteredSnapshot {
         paths.contains { images.contains($0) || overlays.values.contains($0) }
     }
 
-    /// Without the disks that the snapshot does not hold in that lineage.
+    /// As the snapshot is in that lineage: without the disks that it holds no longer. What virsh made keeps them, each with
+    /// the overlay that is gone: nothing else would tell that it is not whole.
     func holding(_ snapshot: Lineage.Snapshot, in lineage: Lineage) -> RegisteredSnapshot {
         var known = self
-        known.overlays = overlays.filter { disk in
-            DiskTarget(disk.key).map { lineage.frozen(snapshot, $0) != nil } ?? true
+        for name in overlays.keys {
+            guard let target = DiskTarget(name) else { continue }
+            if lineage.frozen(snapshot, target) != nil {
+                known.overlays[name] = snapshot.overlays[target]
+            } else if snapshot.entry != nil {
+                known.overlays[name] = nil
+            }
         }
         return known
     }

@@ -16,6 +16,17 @@ extension Lineage {
         return parent(of: below)
     }
 
+    /// libvirt lists no snapshot whose parent it does not: the nearest one that it does, if that has gone meanwhile.
+    func listedParent(of snapshot: Snapshot, remembering parent: String?) -> String? {
+        var listed = self
+        listed.snapshots = snapshots.filter {
+            ($0.registered ?? $0.memory) != nil && ![.gone, .abandoned].contains(standing(of: $0))
+        }
+        if let parent, listed.snapshots.contains(where: { $0.name == parent }) { return parent }
+        let below = snapshot.overlays.keys.reduce(into: [:]) { $0[$1] = frozen(snapshot, $1) }
+        return listed.parent(of: below)
+    }
+
     /// The newest snapshot whose frozen image lies in one of these chains, below its newest layer.
     func parent(of chains: [DiskTarget: [ImageLayer]]) -> String? {
         snapshots.last { snapshot in

@@ -20,6 +20,8 @@ public struct RevertRequest: Sendable {
     /// How it is to stand at the end; nil for as it stood.
     public var ending: Ending?
     public var resetsNVRAM = false
+    /// Goes on in the memory that the snapshot kept, if it kept any.
+    public var usesMemory = true
 
     public init(_ goal: Goal) { self.goal = goal }
 }
@@ -50,6 +52,14 @@ public struct RevertPlan: Sendable {
     public var ending: Ending
     public var stop: RevertRequest.Stop
     public var resetsNVRAM: Bool
+    /// RAM and processor state of the snapshot, to go on from.
+    public var memory: String?
+    /// The run whose UEFI variables belong to where it goes.
+    var variablesRun: RunID?
+    /// The file of the guest's UEFI variables.
+    var nvram: String?
+    /// What goes into it.
+    public var variables: (file: String, bytes: [UInt8])?
     /// What is left behind.
     public var branch: Branch
     /// The branch that is the guest's again.
@@ -86,6 +96,11 @@ public struct RevertPlan: Sendable {
             (name, isUndo, resumed) = (snapshot.name, false, nil)
             disks = try Self.disks(of: snapshot, in: lineage, as: run)
             current = snapshot.name
+            variablesRun = snapshot.entry?.run
+            if request.usesMemory, let file = snapshot.memoryFile {
+                memory = file
+                ending = request.ending ?? .running
+            }
         case .undo(let wish):
             guard
                 let last = lineage.abandoned.last(where: { wish == nil || $0.branch.revertedTo == wish }),
@@ -99,9 +114,11 @@ public struct RevertPlan: Sendable {
             (name, isUndo, resumed) = (last.branch.revertedTo, true, last.branch)
             disks = try Self.disks(of: last, in: lineage)
             current = last.branch.current
+            variablesRun = last.branch.run
         }
         let changed = Set(disks.map(\.target))
         untouched = lineage.active.keys.filter { !changed.contains($0) }.sorted()
+        if memory != nil { try Self.refuseMemory(request, name, facts, untouched) }
         let left = Branch(
             run: run, guest: guest, leftAt: time, revertedTo: name,
             leaves: disks.map { .init(target: $0.target, image: $0.left) },
@@ -120,7 +137,9 @@ public struct RevertPlan: Sendable {
             guard let registered = snapshot.registered else {
                 // In use again, and libvirt was made to forget it when its branch was left.
                 if !isLeft, standing != .gone, let memory = snapshot.memory {
-                    wanted.append(memory.holding(snapshot, in: then))
+                    var known = memory.holding(snapshot, in: then)
+                    known.parent = then.listedParent(of: snapshot, remembering: known.parent)
+                    wanted.append(known)
                 }
                 continue
             }
@@ -155,6 +174,22 @@ public struct RevertPlan: Sendable {
         if case .paused = facts.power, case .shutDown = request.stop {
             throw Failure(
                 .refused, "\(name) is paused and cannot shut down", hint: "virsh resume \(name)   or   --destroy")
+        }
+    }
+
+    /// Memory that knows a disk as it was goes with no other.
+    private static func refuseMemory(
+        _ request: RevertRequest, _ name: String, _ facts: GuestFacts, _ untouched: [DiskTarget]
+    ) throws(Failure) {
+        let hint = "stillpoint revert \(facts.guest.name) \(name) --no-memory   starts it anew from the disks"
+        if request.resetsNVRAM {
+            throw Failure(.usage, "\(name) goes on in its memory: there is no start for --reset-nvram", hint: hint)
+        }
+        let changed = untouched.filter { target in facts.disks.contains { $0.target == target && !$0.isReadOnly } }
+        guard changed.isEmpty else {
+            let disks = changed.map(\.description).joined(separator: " ")
+            throw Failure(
+                .refused, "\(name) left \(disks) out, and its memory would meet another content there", hint: hint)
         }
     }
 

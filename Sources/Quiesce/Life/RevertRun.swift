@@ -28,7 +28,18 @@ public struct RevertRun: Sendable {
                 hint: "virsh start \(guest.name)   or   virsh managedsave-remove \(guest.name)")
         }
         let lineage = try await ports.lineage(facts)
-        let plan = try RevertPlan(request, facts, lineage, as: run, at: ports.time.wall)
+        var plan = try RevertPlan(request, facts, lineage, as: run, at: ports.time.wall)
+        if let memory = plan.memory, await ports.layers.allocatedBytes(of: memory) == nil {
+            throw Failure(
+                .refused, "the memory of \(plan.name), \(memory), is gone",
+                hint: "stillpoint revert \(guest.name) \(plan.name) --no-memory   starts it anew from the disks")
+        }
+        if let file = facts.nvram, !request.resetsNVRAM, let kept = plan.variablesRun,
+            let bytes = try await ports.branches.variables(of: kept)
+        {
+            plan.variables = (file, bytes)
+        }
+        plan.nvram = facts.nvram
         for finding in await ports.images.obstacles(to: try await staged(plan)) {
             if let failure = finding.failure { throw failure }
         }
@@ -140,9 +151,13 @@ public struct RevertRun: Sendable {
     /// From here on an interruption is too late: what follows takes no time but that of the guest's start.
     private func takeEffect(_ plan: RevertPlan, _ run: RunID) async throws(Failure) -> [String] {
         let before: String
+        var variables: [UInt8]?
         do throws(Failure) {
             before = try await ports.hypervisor.definition()
-            try await ports.branches.keep(plan.branch, definition: before)
+            if let file = plan.nvram, plan.variables != nil || plan.resetsNVRAM {
+                variables = try await ports.images.contents(of: file)
+            }
+            try await ports.branches.keep(plan.branch, definition: before, variables: variables)
         } catch {
             await discard(plan)
             await standAsBefore(plan)
@@ -152,16 +167,26 @@ public struct RevertRun: Sendable {
             tell(.doing("changing its definition"))
             let images = plan.disks.reduce(into: [:]) { $0[$1.target] = $1.next }
             try await ports.life.define(before, with: images)
+            if let (file, bytes) = plan.variables { try await ports.images.overwrite(file, with: bytes) }
             try await prove(plan, isActive: false)
             if plan.ending != .shutOff {
-                tell(.doing("starting it"))
-                try await ports.life.start(paused: plan.ending == .paused, resettingNVRAM: plan.resetsNVRAM)
+                try await start(plan, images)
                 try await prove(plan, isActive: true)
             }
         } catch {
-            throw await goBack(plan, to: before, error)
+            throw await goBack(plan, to: before, variables, error)
         }
         return await settle(plan)
+    }
+
+    private func start(_ plan: RevertPlan, _ images: [DiskTarget: ImageLayer]) async throws(Failure) {
+        if let memory = plan.memory {
+            tell(.doing("going on from \(memory)"))
+            try await ports.life.resume(from: memory, naming: images, paused: plan.ending == .paused)
+        } else {
+            tell(.doing("starting it"))
+            try await ports.life.start(paused: plan.ending == .paused, resettingNVRAM: plan.resetsNVRAM)
+        }
     }
 
     /// The saved definition, and where it runs QEMU's graph and the running one, name the new chain, and so do the images.
@@ -188,11 +213,14 @@ public struct RevertRun: Sendable {
         }
     }
 
-    private func goBack(_ plan: RevertPlan, to before: String, _ failure: Failure) async -> Failure {
+    private func goBack(
+        _ plan: RevertPlan, to before: String, _ variables: [UInt8]?, _ failure: Failure
+    ) async -> Failure {
         tell(.doing("going back to the definition from before"))
         do throws(Failure) {
             try await ports.life.powerOff()
             try await ports.life.define(before, with: [:])
+            if let file = plan.nvram, let variables { try await ports.images.overwrite(file, with: variables) }
             try await ports.branches.drop(plan.branch.run)
         } catch {
             return Failure(
@@ -222,6 +250,9 @@ public struct RevertRun: Sendable {
     /// The guest is where it should be: what remains is what libvirt and our catalogue say of snapshots.
     private func settle(_ plan: RevertPlan) async -> [String] {
         var notes: [String] = []
+        if plan.nvram != nil, plan.variables == nil, !plan.resetsNVRAM, !plan.isUndo {
+            notes.append("its UEFI variables are as they were: none were kept with \(plan.name)")
+        }
         func attempt(_ what: String, _ body: () async throws(Failure) -> Void) async {
             do throws(Failure) { try await body() } catch { notes.append("\(what): \(error.message)") }
         }

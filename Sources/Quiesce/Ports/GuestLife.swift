@@ -15,6 +15,10 @@ public protocol GuestLife: Sendable {
 
     func start(paused: Bool, resettingNVRAM: Bool) async throws(Failure)
 
+    /// Has a guest that is off go on where its memory was saved, with these images in place of those it knew, whose content
+    /// has to be that of the same moment. The file stays.
+    func resume(from file: String, naming images: [DiskTarget: ImageLayer], paused: Bool) async throws(Failure)
+
     /// Saves this definition with other images under some of its disks, as the next start is to find it.
     func define(_ definition: String, with images: [DiskTarget: ImageLayer]) async throws(Failure)
 

@@ -35,6 +35,9 @@ public protocol ImageStore: Sendable {
     /// The whole of a small file, such as a guest's UEFI variables.
     func contents(of file: String) async throws(Failure) -> [UInt8]
 
+    /// Replaces a small file's content: all of it or nothing, with the owner and mode it has.
+    func overwrite(_ file: String, with bytes: [UInt8]) async throws(Failure)
+
     func sha256(of bytes: [UInt8]) -> String
 
     /// Whether the disk's image holds an internal snapshot of that name, as its header says.

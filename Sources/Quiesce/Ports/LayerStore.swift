@@ -30,8 +30,12 @@ public protocol LayerStore: Sendable {
 
 /// The branches that reverts left behind.
 public protocol BranchCatalogue: Sendable {
-    /// - Parameter definition: the guest's saved one from before the revert.
-    func keep(_ branch: Branch, definition: String) async throws(Failure)
+    /// - Parameters:
+    ///   - definition: the guest's saved one from before the revert.
+    ///   - variables: its UEFI variables from before it.
+    func keep(_ branch: Branch, definition: String, variables: [UInt8]?) async throws(Failure)
+    /// The UEFI variables that were kept with a snapshot, by its run, or with a branch; nil if none were.
+    func variables(of run: RunID) async throws(Failure) -> [UInt8]?
     /// Oldest first.
     func branches(of guest: GuestIdentity) async throws(Failure) -> [Branch]
     /// What is abandoned has changed: its leaves, or the snapshots it remembers.

@@ -23,6 +23,10 @@ public struct RevertReport: Codable, Sendable {
     /// Snapshots that are the guest's again.
     public var resumed: [String]
     public var state: Ending
+    /// The memory in which it goes on.
+    public var memory: String?
+    /// The file into which the UEFI variables of that moment went.
+    public var nvram: String?
     public var tookMs: Int64
     public var isDryRun: Bool
     /// What could not be put in order afterwards; the guest is where it should be all the same.
@@ -38,6 +42,8 @@ public struct RevertReport: Codable, Sendable {
         page.rows("disks", disks.map { "\($0.target.description.padded(to: 6)) \($0.image)" })
         page.rows("kept", disks.map { "\($0.target.description.padded(to: 6)) \($0.left)" })
         page.rows("untouched", untouched.isEmpty ? [] : [untouched.map(\.description).joined(separator: " ")])
+        page.rows("memory", memory.map { [$0] } ?? [])
+        page.rows("UEFI", nvram.map { ["variables in \($0)"] } ?? [])
         page.rows("abandoned", abandoned.isEmpty ? [] : [abandoned.joined(separator: " ")])
         page.rows("again", resumed.isEmpty ? [] : [resumed.joined(separator: " ")])
         page.rows("note", notes)
@@ -72,6 +78,7 @@ extension RevertPlan {
                     target: $0.target, left: $0.left.path, image: $0.next.path,
                     frozenImage: isUndo ? nil : $0.below.first?.path)
             }, untouched: untouched, abandoned: names(.abandoned, forgotten), resumed: names(.kept, restored),
-            state: ending, tookMs: time?.inMilliseconds ?? 0, isDryRun: time == nil, notes: notes)
+            state: ending, memory: memory, nvram: variables?.file, tookMs: time?.inMilliseconds ?? 0,
+            isDryRun: time == nil, notes: notes)
     }
 }

@@ -338,6 +338,12 @@ private struct FailingImages: ImageStore {
         }
     }
 
+    func overwrite(_ file: String, with bytes: [UInt8]) async throws(Failure) {
+        try await Failpoint.around("images.overwrite", broken) { () async throws(Failure) in
+            try await port.overwrite(file, with: bytes)
+        }
+    }
+
     func sha256(of bytes: [UInt8]) -> String { port.sha256(of: bytes) }
 
     func checkWhole(_ disk: MemberReport.Disk) async throws(Failure) {

@@ -44,6 +44,16 @@ struct LibvirtLife: GuestLife {
         }
     }
 
+    func resume(from file: String, naming images: [DiskTarget: ImageLayer], paused: Bool) async throws(Failure) {
+        let saved = try await guest.run("read \(file)") { [connection = guest.connection] _ throws(LibvirtError) in
+            try connection.savedDefinition(in: file)
+        }
+        let xml = try DomainDefinition.replacing(images, in: saved)
+        try await guest.run("go on from \(file)") { [connection = guest.connection] _ throws(LibvirtError) in
+            try connection.restore(from: file, xml: xml, paused: paused)
+        }
+    }
+
     func define(_ definition: String, with images: [DiskTarget: ImageLayer]) async throws(Failure) {
         let xml = try DomainDefinition.replacing(images, in: definition)
         try await guest.run("define \(name)") { [connection = guest.connection] _ throws(LibvirtError) in
@@ -123,18 +133,19 @@ extension RegisteredSnapshot {
             images: domain?.imagePaths ?? [], xml: xml)
     }
 
-    /// libvirt takes the parent from it, so one that has gone is left out.
+    /// libvirt takes parent and disks from it.
     fileprivate func xml(replacing images: [String: ImageLayer]) throws(Failure) -> String {
         let root = try DomainDefinition.root(of: xml, "domainsnapshot")
+        if let element = root.child("parent") {
+            if let parent { element.child("name")?.stringValue = parent } else { element.detach() }
+        }
         for disk in root.child("disks")?.children("disk") ?? [] where disk.attribute("snapshot") == "external" {
-            guard let name = disk.attribute("name"), overlays[name] != nil else {
+            guard let overlay = disk.attribute("name").flatMap({ overlays[$0] }) else {
                 disk.set("snapshot", "no")
                 for child in disk.children ?? [] { child.detach() }
                 continue
             }
-            if let source = disk.child("source"), let image = source.attribute("file").flatMap({ images[$0] }) {
-                source.set("file", image.path)
-            }
+            if let source = disk.child("source"), source.attribute("file") != nil { source.set("file", overlay) }
         }
         for part in ["domain", "inactiveDomain"] {
             guard let domain = root.child(part) else { continue }

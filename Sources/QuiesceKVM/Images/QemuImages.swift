@@ -97,6 +97,21 @@ public struct QemuImages: ImageStore {
         return bytes
     }
 
+    public func overwrite(_ file: String, with bytes: [UInt8]) async throws(Failure) {
+        let (place, name) = split(file)
+        try explaining("cannot write \(file)", else: .internalError) { () throws(Errno) in
+            let folder = try Folder(place)
+            let before = try folder.status(of: name)
+            let new = ".\(name).stillpoint"
+            try folder.write(bytes, as: new, mode: before.map { $0.rawValue.st_mode & 0o777 } ?? 0o600)
+            if let before {
+                try posix { Glibc.lchown(folder.path(of: new), before.rawValue.st_uid, before.rawValue.st_gid) }
+            }
+            try folder.rename(new, to: name)
+            try folder.sync()
+        }
+    }
+
     public func sha256(of bytes: [UInt8]) -> String { SHA256.hex(of: bytes) }
 
     public func check(_ disk: MemberReport.Disk, holds name: String) async throws(Failure) {

@@ -5,13 +5,17 @@ import JSON
 public import Quiesce
 
 extension Ledger: BranchCatalogue {
-    public func keep(_ branch: Branch, definition: String) async throws(Failure) {
-        try Manifest.keep(branch, definition: definition, in: state)
+    public func keep(_ branch: Branch, definition: String, variables: [UInt8]?) async throws(Failure) {
+        try Manifest.keep(branch, definition: definition, variables: variables, in: state)
         try await write { db in
             try db.execute(
                 sql: "INSERT OR REPLACE INTO branch (run, uuid, leftAt) VALUES (?, ?, ?)",
                 arguments: [branch.run.description, branch.guest.uuid, branch.leftAt.utc])
         }
+    }
+
+    public func variables(of run: RunID) async throws(Failure) -> [UInt8]? {
+        try Manifest.variables(of: run, in: state)
     }
 
     public func branches(of guest: GuestIdentity) async throws(Failure) -> [Branch] {
@@ -23,7 +27,7 @@ extension Ledger: BranchCatalogue {
     }
 
     public func change(_ branch: Branch) async throws(Failure) {
-        try Manifest.keep(branch, definition: nil, in: state)
+        try Manifest.keep(branch, definition: nil, variables: nil, in: state)
     }
 
     /// What it was stays in the run's folder as history.

@@ -131,8 +131,22 @@ struct Manifest {
         return bytes
     }
 
+    /// UEFI variables in a run's papers; nil if there are none.
+    static func variables(of run: RunID, in state: StateFolder) throws(Failure) -> [UInt8]? {
+        let what = "cannot read the UEFI variables of run \(run)"
+        let (bytes, isSealed) = try explaining(what, else: .internalError) { () throws(Errno) -> ([UInt8]?, Bool) in
+            guard let folder = try state.folder.folder(runs)?.folder(run.description) else { return (nil, false) }
+            let variables = try folder.contents(of: MemberReport.Variables.file)
+            return (variables, try folder.status(of: DigestList.file) != nil)
+        }
+        guard bytes != nil, isSealed else { return bytes }
+        return try paper(MemberReport.Variables.file, of: run, in: state)
+    }
+
     /// What a revert leaves behind, and with `definition` the guest's from before it.
-    static func keep(_ branch: Branch, definition: String?, in state: StateFolder) throws(Failure) {
+    static func keep(
+        _ branch: Branch, definition: String?, variables: [UInt8]?, in state: StateFolder
+    ) throws(Failure) {
         let text: String
         do { text = try JSONValue(encoding: branch).text(.pretty) + "\n" } catch {
             throw Failure(.internalError, "what is left behind cannot be written: \(error)")
@@ -141,6 +155,7 @@ struct Manifest {
             let parent = try state.folder.folder(runs, makingWith: 0o700)
             let folder = try parent.folder(branch.run.description, makingWith: 0o700)
             if let definition { try folder.write(Array(definition.utf8), as: "domain.xml") }
+            if let variables { try folder.write(variables, as: MemberReport.Variables.file) }
             try folder.write(Array(text.utf8), as: Self.branch)
             try parent.sync()
         }

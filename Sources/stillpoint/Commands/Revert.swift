@@ -22,6 +22,8 @@ struct Revert: Verb {
     @Flag(help: "Take a running guest's power away first.") var destroy = false
     @Flag(help: "Back to where the guest was before the last revert.") var undo = false
     @Flag(name: .customLong("reset-nvram"), help: "Start with new UEFI variables.") var resetNVRAM = false
+    @Flag(name: .customLong("no-memory"), help: "Start anew from the disks of a snapshot that kept its memory.")
+    var noMemory = false
     @Option(help: "How long to wait for another run on this guest; default not at all.") var wait: Span?
     @Flag(help: "Print what would be changed and change nothing.") var dryRun = false
     @OptionGroup var shape: OutputOptions
@@ -43,6 +45,7 @@ struct Revert: Verb {
         if destroy { request.stop = .powerOff }
         if running || paused { request.ending = paused ? .paused : .running }
         request.resetsNVRAM = resetNVRAM
+        request.usesMemory = !noMemory
         return request
     }
 

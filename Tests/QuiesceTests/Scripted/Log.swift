@@ -8,6 +8,7 @@ enum Heard: String, Sendable {
     case journalOpened, staging, preparing, released, window, windowClosed, registering, merging, removing,
         freezingByHand, reverting, journalClosed, thawed,
         unfinished
+    case resumed, overwritten
     case cutWithMemory, cutInside, removeInside, reserve, seal, contents, insideCheck, wholeCheck
     case shuttingDown, startedAgain, shutDown, start, point, restore
     case observe, look, saved, disks, definition, define, cut, register, unregister, merge

@@ -52,6 +52,10 @@ struct ScriptedImages: ImageStore {
         return Array("variables".utf8)
     }
 
+    func overwrite(_ file: String, with bytes: [UInt8]) async throws(Failure) {
+        try log.answer(.overwritten, "\(file) \(String(decoding: bytes, as: UTF8.self))")
+    }
+
     func sha256(of bytes: [UInt8]) -> String { "of \(bytes.count) bytes" }
 
     func check(_ disk: MemberReport.Disk, holds name: String) async throws(Failure) {

@@ -50,6 +50,11 @@ final class ScriptedLife: GuestLife {
         state.withLock { $0.power = paused ? .paused("by a user") : .running }
     }
 
+    func resume(from file: String, naming images: [DiskTarget: ImageLayer], paused: Bool) async throws(Failure) {
+        try log.answer(.resumed, "\(file) \(paused ? "paused" : "running")")
+        state.withLock { $0.power = paused ? .paused("by a user") : .running }
+    }
+
     func define(_ definition: String, with images: [DiskTarget: ImageLayer]) async throws(Failure) {
         let words = images.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.path)" }
         try log.answer(.defined, words.isEmpty ? "as before" : words.joined(separator: ", "))
@@ -100,11 +105,16 @@ struct ScriptedLayers: LayerStore {
 final class ScriptedBranches: BranchCatalogue {
     private let log: Log
     private let kept = Mutex<[Branch]>([])
+    /// Those of snapshots and branches, by their runs.
+    let variables = Mutex<[RunID: [UInt8]]>([:])
 
     init(log: Log) { self.log = log }
 
-    func keep(_ branch: Branch, definition: String) async throws(Failure) {
+    func variables(of run: RunID) async throws(Failure) -> [UInt8]? { variables.withLock { $0[run] } }
+
+    func keep(_ branch: Branch, definition: String, variables now: [UInt8]?) async throws(Failure) {
         try log.answer(.branchKept, branch.leaves.map(\.image.path).joined(separator: " "))
+        variables.withLock { $0[branch.run] = now }
         kept.withLock { $0.append(branch) }
     }
 
