@@ -244,6 +244,11 @@ extension Lab {
                 let taken = try await domain.stillpoint(
                     "restore", "\(folder)/manifest.json", "--as", name, "--to", folder, "--json")
                 try expectFailure(taken, 20, "something is in it", isJSON: true)
+                let stopped = try await domain.stillpoint.run(
+                    ["restore", "\(folder)/manifest.json", "--as", name, "--to", place],
+                    interrupt: .init(text: "checking vda", signal: .terminate))
+                try expectFailure(stopped, 143, "interrupted")
+                #expect(!FileManager.default.fileExists(atPath: place))
                 let seal = "sha256sum *[!S] >sums; mv sums SHA256SUMS"
                 try await change(
                     "cp vdb.qcow2 ../kept; printf x | dd of=vdb.qcow2 bs=1 seek=70000 conv=notrunc status=none")

@@ -50,7 +50,9 @@ public struct SnapshotCopy: Sendable {
         }
         self.works = works
         definition = try Manifest.definition(of: run, in: workplace.state)
-        let papers = try Manifest.names(of: run, in: workplace.state)
+        let papers =
+            try Manifest.names(of: run, in: workplace.state) + BootFile.all(of: definition).map(\.name)
+            + [CopyReport.file, DigestList.file]
         preview = CopyReport(
             report, member, at: workplace.time.wall, to: request.folder, disks: disks, papers: papers.sorted(),
             isCompressed: request.isCompressed, isVerified: request.isVerified)
@@ -86,7 +88,6 @@ public struct SnapshotCopy: Sendable {
         try await addBootFiles(to: folder, &report, &digests, noting: note)
         report.isDryRun = false
         report.tookMs = begin.duration(to: workplace.time.now).inMilliseconds
-        report.papers = (report.papers + [CopyReport.file, DigestList.file]).sorted()
         let text = Array((try JSONText.of(report) + "\n").utf8)
         digests.add(CopyReport.file, SHA256.hex(of: text))
         try put(text, as: CopyReport.file, in: folder)
@@ -119,11 +120,11 @@ public struct SnapshotCopy: Sendable {
             do throws(Failure) {
                 try boot.copy(to: folder.draft)
                 digests.add(boot.name, try await tools.digest(of: folder.draft.path(of: boot.name), boot.name))
-                report.papers.append(boot.name)
             } catch {
                 guard error.status == .noSuchThing else { throw error }
                 note("\(error.message): it is not copied, and the restored guest needs one to boot")
                 report.notIncluded.append("\(boot.name): \(boot.path)")
+                report.papers.removeAll { $0 == boot.name }
             }
         }
     }

@@ -24,7 +24,7 @@ struct Copy: Verb {
     @Option(help: "raw or qcow2; default qcow2.") var format: CopyFormat?
     @Flag(help: "Compress the qcow2 images: slower, and smaller.") var compress = false
     @Flag(help: "Compare each copy with what it was copied from; 24 if it is not the same.") var verify = false
-    @Option(help: "Bytes a second at most, such as 50M.") var bandwidth: Rate?
+    @Option(help: ArgumentHelp("Bytes a second at most, such as 50M.", valueName: "rate")) var bandwidth: Rate?
     @Option(help: "How long to wait for another run on this guest; default not at all.") var wait: Span?
     @Flag(help: "Print what would be done and change nothing.") var dryRun = false
     @OptionGroup var shape: OutputOptions

@@ -18,10 +18,13 @@ struct Restore: Verb {
 
     @ParentCommand var parent: Stillpoint
     @Argument(help: "The manifest.json in the copy's folder.") var manifest: String
-    @Option(name: .customLong("as"), help: "Name of the restored guest.") var name: String?
+    @Option(name: .customLong("as"), help: ArgumentHelp("Name of the restored guest.", valueName: "name")) var name:
+        String?
     @Option(
         name: .customLong("to"),
-        help: "Folder for its images, not there yet or empty; default one of its name in libvirt's own.")
+        help: ArgumentHelp(
+            "Folder for its images, not there yet or empty; default one of its name in libvirt's own.",
+            valueName: "dir"))
     var folder: String?
     @Flag(help: "Check what can be checked in no time, print what would be done, and change nothing.") var dryRun =
         false
