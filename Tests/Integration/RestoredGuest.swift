@@ -8,10 +8,13 @@ import Testing
 enum RestoredGuest {
     /// Finds every row in it that was acknowledged before the cut.
     ///
+    /// - Parameter lendsKernel: from a folder that holds none: what `run` shows are the disks alone, and the lab's guests
+    ///   boot from a kernel beside them.
     /// - Returns: `restore`'s report.
     @discardableResult
     static func expect(
-        _ acknowledged: [String: Int], from manifest: String, in folder: String, by guest: LabGuest
+        _ acknowledged: [String: Int], from manifest: String, in folder: String, by guest: LabGuest,
+        lendsKernel: Bool = false
     ) async throws -> JSONValue {
         // Past the folder's own mode QEMU has to find its images.
         chmod(folder, 0o711)
@@ -22,6 +25,7 @@ enum RestoredGuest {
         let result: Result<JSONValue, any Error>
         do {
             #expect(try await !Virsh.run("dumpxml", name).contains("<interface"))
+            if lendsKernel { try await lendKernel(of: guest.name, to: name, in: folder) }
             try await boot(name)
             let present = try await Rows.present(in: name)
             for (engine, number) in acknowledged {
@@ -34,6 +38,16 @@ enum RestoredGuest {
         _ = try? await Virsh.run("destroy", name)
         try await Virsh.run("undefine", name)
         return try result.get()
+    }
+
+    private static func lendKernel(of guest: String, to name: String, in folder: String) async throws {
+        let restored = try await Virsh.run("dumpxml", "--inactive", name)
+        let lent = try await Virsh.run("dumpxml", guest).split(separator: "\n").filter { line in
+            ["<kernel>", "<initrd>", "<cmdline>"].contains { line.contains($0) && !restored.contains($0) }
+        }
+        let file = "\(folder)/lent.xml"
+        try Data(restored.replacing("</os>", with: lent.joined() + "</os>").utf8).write(to: URL(filePath: file))
+        try await Virsh.run("define", file)
     }
 
     private static func boot(_ name: String) async throws {
