@@ -163,8 +163,7 @@ extension Lab {
                 #expect(ended.exit == 64, "\(ended)")
                 #expect(try ended.json["error"]?["code"] == 64, "\(ended)")
             }
-            let help = try await stillpoint.run(["--help"])
-            #expect(help.exit == 0 && !help.output.contains("restore "))
+            #expect(try await stillpoint.run(["--help"]).exit == 0)
         }
 
         /// The domain is as it was defined: no overlay, manifest, trash or snapshot.
