@@ -74,6 +74,19 @@ struct SnapshotRunTests {
         #expect(world.log.details(of: .journalClosed) == ["undone"])
     }
 
+    @Test("a dead-man of which nobody said that it stands may stand: it is called off, and left to recover where that fails")
+    func perhapsArmed() async throws {
+        var world = try World()
+        world.guest.failing[.arm] = GuestFailure(.timedOut, "no answer")
+        _ = try await world.run()
+        #expect(world.log.count(.disarm) == 1 && world.log.details(of: .journalClosed) == ["undone"])
+        world = try World()
+        world.guest.failing[.arm] = GuestFailure(.timedOut, "no answer")
+        world.guest.failing[.disarm] = GuestFailure(.timedOut, "no answer")
+        _ = try await world.run()
+        #expect(world.log.count(.disarm) == 1 && world.log.count(.journalClosed) == 0)
+    }
+
     @Test("a dead-man that had to thaw turns the verdict to crash")
     func fired() async throws {
         var world = try World()

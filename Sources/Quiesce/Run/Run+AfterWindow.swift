@@ -135,7 +135,7 @@ extension SnapshotRun {
         guard record.hasPrepared else { return }
         if case .unproved = record.window?.thaw { return }
         ports.guardian.dismiss()
-        let isArmed = record.deadMan != .absent
+        let isArmed = record.mayHaveDeadMan
         do throws(GuestFailure) {
             if isArmed { record.deadManActed = try await ports.guest.disarm(run) }
             // What a hook that is stuck needs for its release stays.

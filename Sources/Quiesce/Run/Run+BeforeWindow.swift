@@ -65,6 +65,7 @@ extension SnapshotRun {
         // It idles through all that can come before its deadline is set: the sync and every hook.
         let hooks = plan.applications.reduce(Duration.zero) { $0 + $1.choice.timeout * 2 }
         let longStop = .seconds(120) + hooks + plan.maxHold + plan.maxFreeze + Self.deadManGrace
+        record.mayHaveDeadMan = true
         do throws(GuestFailure) {
             record.deadMan = try await ports.guest.arm(
                 plan.frozen.map(\.mountpoint), longStop: longStop, expedites: plan.expedites)

@@ -11,6 +11,8 @@ struct RunRecord {
     /// Something may be left in the guest, and the guardian stand.
     var hasPrepared = false
     var deadMan = DeadMan.absent
+    /// Asked for, whatever was answered: one whose reply was lost stands all the same.
+    var mayHaveDeadMan = false
     /// What the dead-man said that it had done by itself.
     var deadManActed: String?
     var guardian = MemberReport.Presence.absent
