@@ -237,6 +237,13 @@ class LabGuest(Target):
         subprocess.run([LAB, "down", self.name], check=False)
         forget_lock(self.uuid)
 
+    def restore(self):
+        super().restore()
+        try:
+            self.sh("systemctl stop 'stillpoint-*'; rm -rf /run/stillpoint; echo 0 >/sys/kernel/rcu_expedited")
+        except RuntimeError as error:
+            say(f"{self.name} keeps what the case left in it: {error}")
+
     def agent(self, request, timeout=10):
         reply = virsh("qemu-agent-command", self.name, "--timeout", str(timeout), json.dumps(request))
         return json.loads(reply)["return"]
