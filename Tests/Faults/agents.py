@@ -70,7 +70,7 @@ FEW = {"guest-fsfreeze-freeze-list": ["lost", "2"], "guest-fsfreeze-thaw": ["0"]
 BEGIN = """
 set -e
 cat >/run/liar && chmod 700 /run/liar
-rm -f /run/liar.end /run/liar.mark /run/liar.sock
+rm -rf /run/liar.end /run/liar.mark /run/liar.sock /run/liar.d
 cat >/run/liar.sh <<'END'
 sleep 0.5
 systemctl stop qemu-guest-agent
@@ -108,7 +108,7 @@ def lying(table, daemon, short):
             judge.fired = "has-lied" in told
             time.sleep(0.5)
             judge.demand(on.awaits_agent(100), "the agent is not back")
-            judge.demand(judge.fired, "it did not come to lie")
+            judge.demand(judge.fired, f"it did not come to lie: {ended.last_line}")
             judge.ended = ended
             judge.has_ended(ended)
             if command == "guest-fsfreeze-freeze-list" and moved and lie not in ("late", "doubled", "old id", "drip"):

@@ -70,7 +70,7 @@ def main(words):
         elif word == "--list":
             print("\n".join(suites.SUITES))
             return 0
-        elif word.split("/")[0] in suites.SUITES:
+        elif word in suites.SUITES:
             wanted.append(word)
         else:
             say(f"'{word}' is no suite; try run --help")
