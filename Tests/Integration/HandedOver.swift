@@ -17,7 +17,13 @@ enum HandedOver {
         try await Program.succeed("qemu-io", "-c", "write -P 17 0 64k", image)
         try await BareDomain.with(images: [image, "two.qcow2"]) { domain in
             let before = try await Virsh.disks(of: domain.name)
-            try await body(domain)
+            do { try await body(domain) } catch {
+                // What serves the disks goes on by itself.
+                for process in Processes.naming(domain.stillpoint.state) {
+                    if let pid = pid_t(process.prefix { $0 != " " }) { kill(pid, SIGTERM) }
+                }
+                throw error
+            }
             #expect(try await Virsh.disks(of: domain.name) == before)
             #expect(try await Virsh.disks(of: domain.name, saved: true) == before)
             #expect(try await Virsh.snapshots(of: domain.name).isEmpty)

@@ -74,7 +74,7 @@ struct SnapshotRunTests {
         #expect(world.log.details(of: .journalClosed) == ["undone"])
     }
 
-    @Test("a dead-man of which nobody said that it stands may stand: it is called off, and left to recover where that fails")
+    @Test("a dead-man whose start nobody confirmed is called off, and left to recover where that fails")
     func perhapsArmed() async throws {
         var world = try World()
         world.guest.failing[.arm] = GuestFailure(.timedOut, "no answer")
