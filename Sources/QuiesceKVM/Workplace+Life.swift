@@ -4,7 +4,12 @@ public import Quiesce
 
 /// What happens to snapshots after they are taken.
 extension OpenGuest {
-    public func lifePorts(in workplace: Workplace) throws(Failure) -> LifePorts {
+    /// Merging layers of this guest into those below.
+    public func merge(telling listener: @escaping @Sendable (RunEvent) -> Void) throws(Failure) -> CommitRun {
+        CommitRun(identity, through: try lifePorts(), telling: listener)
+    }
+
+    public func lifePorts() throws(Failure) -> LifePorts {
         LifePorts(
             hypervisor: hypervisor, life: LibvirtLife(guest: guest).withFailpoints, images: try images(),
             layers: try QemuImages().withFailpoints, journal: workplace.journal, catalogue: workplace.catalogue,

@@ -25,15 +25,14 @@ extension MergeVerb {
         request.options.interruption = interruption
         let open = try await workplace.guest(domain)
         let progress = Progress(open.identity.name, quiet: general.quiet)
-        let merge = CommitRun(open.identity, through: try open.lifePorts(in: workplace)) { progress.hear($0) }
-        let report = try await report(of: merge, request, on: open, in: workplace)
+        let report = try await report(of: try open.merge { progress.hear($0) }, request, on: open)
         progress.clear()
         try output.result(report) { report.text($0) }
         return .reached
     }
 
     private func report(
-        of merge: CommitRun, _ request: CommitRun.Request, on open: OpenGuest, in workplace: Workplace
+        of merge: CommitRun, _ request: CommitRun.Request, on open: OpenGuest
     ) async throws(Failure) -> CommitReport {
         if dryRun { return try await merge.plan(request).report(Self.command) }
         let run = RunID.random()

@@ -17,7 +17,7 @@ extension Lab {
             for number in 1...10 { try await cut("deep\(number)", guest) }
             let chains = try await guest.stillpoint("disks", guest.name, "--json").json["disks"]?.array
             #expect(chains?.first { $0["target"] == "vdb" }?["chain"]?.array?.count == 11)
-            let before = try await numbers("report", guest)
+            let before = try await Rows.acknowledged(in: guest.name)
             let merged = try await guest.stillpoint("commit", guest.name, "--all", "--json", within: .seconds(240))
             try #require(merged.exit == 0, "\(merged)")
             #expect(try merged.json["snapshots"]?.array?.count == 10)
@@ -27,7 +27,8 @@ extension Lab {
             let failed = try await guest.sh("systemctl list-units --plain --no-legend --state=failed 'lab-load@*'")
             #expect(failed.isEmpty)
             try await Program.succeed(LabGuest.lab, "load", guest.name, "stop")
-            let (acknowledged, present) = (try await numbers("report", guest), try await numbers("check", guest))
+            let acknowledged = try await Rows.acknowledged(in: guest.name)
+            let present = try await Rows.present(in: guest.name)
             for (engine, number) in acknowledged {
                 #expect(number > before[engine] ?? 0, "\(engine) stood still at \(number)")
                 #expect(present[engine] ?? 0 >= number, "\(engine): acknowledged \(number)")
@@ -70,22 +71,13 @@ extension Lab {
                 ["revert", guest.name, "--destroy", "-q"] + words)
             try #require(back.exit == 0, "\(back)")
             // It boots meanwhile.
-            for _ in 1...8 { if (try? await guest.awaitAgent()) != nil { break } }
-            try await guest.awaitAgent()
+            try await guest.awaitAgent(within: .seconds(400))
             try await guest.sh("until pg_isready -q; do sleep 0.5; done")
         }
 
         @discardableResult
         private func query(_ text: String, _ guest: LabGuest) async throws -> String {
             try await guest.sh("cd / && su postgres -c 'psql -qAt -v ON_ERROR_STOP=1' <<END\n\(text)\nEND")
-        }
-
-        private func numbers(_ verb: String, _ guest: LabGuest) async throws -> [String: Int] {
-            let lines = try await Program.succeed(LabGuest.lab, "load", guest.name, verb).split(separator: "\n")
-            return lines.reduce(into: [:]) { numbers, line in
-                let words = line.split(separator: " ")
-                if let engine = words.first, let number = words.last { numbers[String(engine)] = Int(number) }
-            }
         }
     }
 }

@@ -91,15 +91,16 @@ struct LabGuest: Sendable {
     }
 
     /// The agent answers.
-    func awaitAgent() async throws {
+    func awaitAgent(within limit: Duration = .seconds(120)) async throws {
+        try await Self.awaitAgent(of: name, within: limit)
+    }
+
+    /// That of any domain.
+    static func awaitAgent(of domain: String, within limit: Duration) async throws {
         let script = """
-            for _ in {1..300}; do
-                virsh --quiet qemu-agent-command "$1" --timeout 5 '{"execute":"guest-ping"}' && exit
-                sleep 0.2
-            done
-            exit 1
+            until virsh --quiet qemu-agent-command "$1" --timeout 5 '{"execute":"guest-ping"}' >/dev/null 2>&1; do sleep 0.2; done
             """
-        try await Program.succeed("bash", "-c", script, "bash", name)
+        try await Program.succeed("bash", "-c", script, "bash", domain, within: limit)
     }
 
     /// Every filesystem takes a write that reaches its disk: none is frozen.

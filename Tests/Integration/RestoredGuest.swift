@@ -55,14 +55,7 @@ enum RestoredGuest {
         // The lab's own commands work on domains with its mark.
         try await Virsh.run(
             "metadata", name, "https://stillpoint.dev/lab/1", "--key", "lab", "--set", "<lab/>", "--live")
-        let script = """
-            for _ in {1..600}; do
-                virsh --quiet qemu-agent-command "$1" --timeout 5 '{"execute":"guest-ping"}' >/dev/null 2>&1 && exit
-                sleep 0.3
-            done
-            exit 1
-            """
-        try await Program.succeed("bash", "-c", script, "bash", name, within: .seconds(400))
+        try await LabGuest.awaitAgent(of: name, within: .seconds(400))
         try await Program.succeed(LabGuest.lab, "exec", name, "--", "systemctl", "start", "lab-base.target")
     }
 }

@@ -92,10 +92,6 @@ extension OpenGuest {
         return report
     }
 
-    private func merge(telling listener: @escaping @Sendable (RunEvent) -> Void) throws(Failure) -> CommitRun {
-        CommitRun(identity, through: try lifePorts(in: workplace), telling: listener)
-    }
-
     private func request(_ use: SnapshotUse, _ options: MergeOptions) -> CommitRun.Request {
         var request = CommitRun.Request()
         (request.name, request.ending, request.options) = (use.snapshot, use.id, options)

@@ -63,21 +63,19 @@ extension QemuImages: LayerStore {
                     "\(disk.target): \(layer.path) shows \(header.virtualSizeBytes) bytes, and the disk had \(disk.virtualSizeBytes)"
                 )
             }
-            if layer.format == "qcow2" { try await checkTables(of: layer, disk.target) }
+            if layer.format == "qcow2" {
+                try await checkTables(of: layer, disk.target, clusterSize: header.clusterSizeBytes ?? 0)
+            }
         }
     }
 
-    private func checkTables(of layer: ImageLayer, _ target: DiskTarget) async throws(Failure) {
+    private func checkTables(
+        of layer: ImageLayer, _ target: DiskTarget, clusterSize: Int64
+    ) async throws(Failure) {
         let what = "cannot check \(layer.path)"
-        let result: ToolResult
-        do throws(ToolError) {
-            // -U: QEMU may read it too.
-            result = try await qemuImg.run(
-                ["check", "-U", "-f", layer.format, "--output=json", "--", layer.path],
-                deadline: .now + Self.checkPatience)
-        } catch { throw Failure(error, what) }
-        guard let found = try? JSONValue(parsing: result.output), let wrong = found["check-errors"]?.integer else {
-            throw Failure(.internalError, "\(what): \(result.reason)")
+        let (found, reason) = try await tables(of: layer.path, within: Self.checkPatience)
+        guard let found, let wrong = found["check-errors"]?.integer else {
+            throw Failure(.internalError, "\(what): \(reason)")
         }
         // Clusters that nobody uses cost room, and that is all.
         let broken = wrong + (found["corruptions"]?.integer ?? 0)
@@ -88,8 +86,7 @@ extension QemuImages: LayerStore {
         guard let end = found["image-end-offset"]?.integer else { return }
         let size = try explaining(what, else: .refused) { () throws(Errno) in try Stat(FilePath(layer.path)).size }
         // QEMU gives the last cluster no more room than was written of it.
-        let cluster = try await header(of: layer).clusterSizeBytes ?? 0
-        guard layer.path.hasPrefix("/dev/") || size > end - cluster else {
+        guard layer.path.hasPrefix("/dev/") || size > end - clusterSize else {
             throw Failure(
                 .verificationFailed,
                 "\(target): \(layer.path) is cut off: its tables reach \(end) bytes, and \(size) are there")

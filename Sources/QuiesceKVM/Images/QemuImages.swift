@@ -166,17 +166,24 @@ public struct QemuImages: ImageStore {
 
     /// Whether any cluster of the image itself was ever written to.
     private func holdsData(_ image: String) async throws(Failure) -> Bool {
-        let result: ToolResult
+        let (found, reason) = try await tables(of: image, within: Self.patience)
+        guard let found, found["total-clusters"]?.integer != nil else {
+            throw Failure(.internalError, "cannot check \(image): \(reason)")
+        }
+        return (found["allocated-clusters"]?.integer ?? 0) > 0
+    }
+
+    /// What `qemu-img check` finds in the tables of a qcow2 image, or says instead. Works while QEMU has it open.
+    func tables(
+        of image: String, within limit: Duration
+    ) async throws(Failure) -> (found: JSONValue?, reason: String) {
         do throws(ToolError) {
-            result = try await qemuImg.run(
-                ["check", "-U", "-f", "qcow2", "--output=json", "--", image], deadline: .now + Self.patience)
+            let result = try await qemuImg.run(
+                ["check", "-U", "-f", "qcow2", "--output=json", "--", image], deadline: .now + limit)
+            return (try? JSONValue(parsing: result.output), result.reason)
         } catch {
             throw Failure(error, "cannot check \(image)")
         }
-        guard let found = try? JSONValue(parsing: result.output), found["total-clusters"]?.integer != nil else {
-            throw Failure(.internalError, "cannot check \(image): \(result.reason)")
-        }
-        return (found["allocated-clusters"]?.integer ?? 0) > 0
     }
 
     public func chain(of image: ImageLayer) async throws(Failure) -> [ImageLayer] {

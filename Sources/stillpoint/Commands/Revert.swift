@@ -58,7 +58,7 @@ struct Revert: Verb {
         let open = try await workplace.guest(domain)
         let progress = Progress(open.identity.name, quiet: general.quiet)
         let revert = RevertRun(
-            open.identity, through: try open.lifePorts(in: workplace), interruption: interruption
+            open.identity, through: try open.lifePorts(), interruption: interruption
         ) { progress.hear($0) }
         let run = RunID.random()
         if dryRun {

@@ -125,9 +125,7 @@ extension SnapshotCall {
     private func takeBack() async throws(Failure) {
         var commit = CommitRun.Request()
         commit.name = request.name.description
-        let merge = CommitRun(open.identity, through: try open.lifePorts(in: workplace)) { [progress] in
-            progress.hear($0)
-        }
+        let merge = try open.merge { [progress] in progress.hear($0) }
         _ = try await open.held(for: word, by: run, waiting: patience, interruption: Interruption()) {
             [commit] _ throws(Failure) in try await merge.execute(try await merge.plan(commit), commit)
         }
