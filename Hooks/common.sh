@@ -211,6 +211,7 @@ use_prepared() {
 # shellcheck disable=SC2016 # for the holder's shell
 holder='cd "$1" || exit 1
 exec 2>/dev/null
+renice -n -10 "$$" >/dev/null
 for client in *.client; do
     number=${client%.client}
     exec 4<>"$number.in" 5<>"$number.out"
@@ -345,9 +346,13 @@ release() {
 # shellcheck disable=SC2317 # a hook may have its own
 undone() { :; }
 
+# in_turn: this lock is held, or let go: the next hook begins. What follows only says where things stood, and must not fail.
+in_turn() { ! command -v pass_on >/dev/null || pass_on; }
+
 # --- Verbs. A hook defines probe, prepare, pre_freeze, post_thaw and verify, and ends with: dispatch "$@"
 
 dispatch() {
+    ! command -v stand_by >/dev/null || stand_by
     STILLPOINT_RUN=${STILLPOINT_RUN:-drop-in}
     STILLPOINT_LEASE_S=${STILLPOINT_LEASE_S:-60}
     run=/run/stillpoint/$STILLPOINT_RUN
@@ -396,4 +401,5 @@ finish() {
     else
         echo '{"held":null}'
     fi
+    in_turn
 }

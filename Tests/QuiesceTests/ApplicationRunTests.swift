@@ -35,8 +35,8 @@ struct ApplicationRunTests {
                 .turn, .hookLock, .hookLock, .steady, .armed, .freeze, .cut, .thaw, .dismissed, .turn, .hookRelease,
                 .hookRelease, .released,
             ])
-        #expect(world.log.details(of: .standBy) == ["postgresql mysql, mysql postgresql"])
-        #expect(world.log.details(of: .turn) == ["postgresql mysql", "mysql postgresql"])
+        #expect(world.log.details(of: .standBy) == ["postgresql mysql steady, mysql postgresql"])
+        #expect(world.log.details(of: .turn) == ["postgresql mysql steady", "mysql postgresql"])
         #expect(world.log.heard(.standBy, before: .turn))
         #expect(world.log.heard(.preparing, before: .hookPrepare))
         #expect(world.log.heard(.window, before: .hookLock))

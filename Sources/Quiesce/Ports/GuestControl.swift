@@ -16,9 +16,8 @@ public protocol GuestControl: Sendable {
     /// puts RCU back, whatever becomes of the host. Returns when it waits.
     func arm(_ mountpoints: [String], longStop: Duration, expedites: Bool) async throws(GuestFailure) -> DeadMan
 
-    /// The last words before the freeze: RCU expedited if that was armed for, dirty data written out, and the dead-man's
-    /// deadline set.
-    func steady(_ mountpoints: [String], deadline: Duration, expedites: Bool) async throws(GuestFailure)
+    /// Says the last words before the freeze, or hears that they were said in their turn.
+    func steady(_ words: LastWords) async throws(GuestFailure)
 
     /// Calls a run's dead-man off and puts RCU back. Safe to call twice. Returns what the dead-man had done by itself.
     func disarm(_ run: RunID) async throws(GuestFailure) -> String?
@@ -27,14 +26,13 @@ public protocol GuestControl: Sendable {
     /// result, and a lost answer is asked for again before it counts as lost.
     func run(_ call: HookCall, within limit: Duration) async -> HookResult
 
-    /// Starts these calls up to their first step, so that ``run(_:within:)`` only gives them their word: while a lock is
-    /// held every process that is started is waited for. Each list can be run in turn. A call that cannot wait is started
-    /// when it is made.
-    func standBy(_ turns: [[HookCall]]) async
+    /// Starts all of these up to their first step, so that ``run(_:within:)`` and ``steady(_:)`` only give them their word:
+    /// while a lock is held every process that is started is waited for. What cannot wait is started when it is called.
+    func standBy(_ turns: [HookTurn]) async
 
-    /// Gives a list of calls that stand by the word for all of it: each begins when the one before it has ended, a lock
-    /// only after one that is held. ``run(_:within:)`` then waits for its end. Without effect where they do not stand by.
-    func runInTurn(_ calls: [HookCall]) async
+    /// Gives those that stand by the word for the whole turn: each begins as soon as the lock before it is held, or let
+    /// go. ``run(_:within:)`` and ``steady(_:)`` then wait for their end. Without effect where they do not stand by.
+    func runInTurn(_ turn: HookTurn) async
 
     /// Removes what a run left under `/run/stillpoint` in the guest, once it is disarmed. Safe to call twice.
     func tidy(_ run: RunID) async throws(GuestFailure)
@@ -46,6 +44,26 @@ public protocol GuestControl: Sendable {
     /// `guest-fsfreeze-thaw` over the rescue connection, without asking the status first. Thaws whatever is frozen,
     /// another's freeze too. The count is the guest's word.
     func thaw(timeout: Duration) async throws(GuestFailure) -> Int
+}
+
+/// Before the freeze: RCU is expedited if the dead-man was armed for that, dirty data is written out, and the dead-man gets
+/// its deadline.
+public struct LastWords: Sendable, Hashable {
+    public var mountpoints: [String]
+    public var deadline: Duration
+    public var expedites: Bool
+
+    public init(_ mountpoints: [String], deadline: Duration, expedites: Bool) {
+        (self.mountpoints, self.deadline, self.expedites) = (mountpoints, deadline, expedites)
+    }
+}
+
+/// Hooks that follow each other inside the guest at one word of the host's, and what is said when the last lock is held.
+public struct HookTurn: Sendable {
+    public var calls: [HookCall]
+    public var last: LastWords?
+
+    public init(_ calls: [HookCall], last: LastWords? = nil) { (self.calls, self.last) = (calls, last) }
 }
 
 /// What would end a freeze from inside the guest.

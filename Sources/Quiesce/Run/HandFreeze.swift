@@ -68,7 +68,7 @@ public struct HandFreeze: Sendable {
         do throws(GuestFailure) {
             try await control.sync(mountpoints, within: .seconds(60))
             _ = try await control.arm(mountpoints, longStop: lease + .seconds(120), expedites: false)
-            try await control.steady(mountpoints, deadline: lease, expedites: false)
+            try await control.steady(LastWords(mountpoints, deadline: lease, expedites: false))
         } catch {
             throw Failure(.refused, "the lease could not be started inside \(guest.name): \(error.cause)")
         }

@@ -34,12 +34,12 @@ struct HookStack: Sendable {
     private let guest: any GuestControl
     private let time: any Time
     private let interruption: Interruption
-    private let mountpoints: [String]
+    private let lastWords: LastWords
     private let maxHold: Duration
 
     init(_ plan: MemberPlan, guest: any GuestControl, time: any Time, interruption: Interruption) {
         entries = plan.applications.map { Entry(application: $0) }
-        mountpoints = plan.synced.map(\.mountpoint)
+        lastWords = plan.lastWords
         maxHold = plan.maxHold
         self.guest = guest
         self.time = time
@@ -69,11 +69,15 @@ struct HookStack: Sendable {
             }
         }
         let ready = entries.indices.filter { entries[$0].failure == nil }
-        if !ready.isEmpty { await guest.standBy([ready.map { call(.preFreeze, $0) }, releases(of: ready)]) }
+        if !ready.isEmpty { await guest.standBy([locks(of: ready), releases(of: ready)]) }
     }
 
-    private func releases(of ready: [Int], _ outcome: HookCall.Outcome? = nil) -> [HookCall] {
-        ready.reversed().map { call(.postThaw, $0, lease: maxHold, outcome: outcome) }
+    private func locks(of ready: [Int]) -> HookTurn {
+        HookTurn(ready.map { call(.preFreeze, $0, lease: time.now.duration(to: holdEnd)) }, last: lastWords)
+    }
+
+    private func releases(of ready: [Int], _ outcome: HookCall.Outcome? = nil) -> HookTurn {
+        HookTurn(ready.reversed().map { call(.postThaw, $0, lease: maxHold, outcome: outcome) })
     }
 
     /// Takes the locks in order. What is busy is asked again as long as the hold leaves time.
@@ -83,7 +87,7 @@ struct HookStack: Sendable {
         let end = holdEnd - .seconds(1)
         let ready = entries.indices.filter { entries[$0].failure == nil }
         for index in ready { entries[index].stage = .locking }
-        await guest.runInTurn(ready.map { call(.preFreeze, $0, lease: time.now.duration(to: holdEnd)) })
+        await guest.runInTurn(locks(of: ready))
         for index in ready {
             while true {
                 let limit = min(entries[index].application.choice.timeout, time.now.duration(to: end))
@@ -149,7 +153,7 @@ struct HookStack: Sendable {
         return HookCall(
             verb, of: application.choice.hook, parameters: application.choice.parameters,
             instance: application.facts.instance, lease: max(lease, .seconds(1)), outcome: outcome,
-            mountpoints: mountpoints)
+            mountpoints: lastWords.mountpoints)
     }
 
     private mutating func accept(_ result: HookResult, _ index: Int) -> HookReply? {

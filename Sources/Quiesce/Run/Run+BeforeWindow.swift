@@ -64,7 +64,7 @@ extension SnapshotRun {
         guard plan.facts.agent.report?.canExecute == true, !plan.facts.isWindows else { return }
         // It idles through all that can come before its deadline is set: the sync and every hook.
         let hooks = plan.applications.reduce(Duration.zero) { $0 + $1.choice.timeout * 2 }
-        let longStop = .seconds(120) + hooks + plan.maxHold + plan.maxFreeze + Self.deadManGrace
+        let longStop = .seconds(120) + hooks + plan.maxHold + plan.maxFreeze + MemberPlan.deadManGrace
         record.mayHaveDeadMan = true
         do throws(GuestFailure) {
             record.deadMan = try await ports.guest.arm(
@@ -77,8 +77,6 @@ extension SnapshotRun {
         }
     }
 
-    /// How long after the longest window the guest thaws by itself; the guardian comes in between.
-    static let deadManGrace = Duration.seconds(3)
     static let guardianGrace = Duration.seconds(1)
 
     /// From here on both would thaw in our place.
@@ -86,9 +84,7 @@ extension SnapshotRun {
         guard plan.freezes else { return }
         if record.deadMan != .absent {
             do throws(GuestFailure) {
-                try await ports.guest.steady(
-                    plan.synced.map(\.mountpoint), deadline: plan.maxFreeze + Self.deadManGrace,
-                    expedites: plan.expedites)
+                try await ports.guest.steady(plan.lastWords)
             } catch {
                 throw Failure(
                     .refused,
@@ -120,5 +116,14 @@ extension SnapshotRun {
         }
         await dropMemory(&record)
         return await finish(&record, .undone)
+    }
+}
+
+extension MemberPlan {
+    /// How long after the longest window the guest thaws by itself; the guardian comes in between.
+    static let deadManGrace = Duration.seconds(3)
+
+    var lastWords: LastWords {
+        LastWords(synced.map(\.mountpoint), deadline: maxFreeze + Self.deadManGrace, expedites: expedites)
     }
 }

@@ -210,9 +210,9 @@ private struct FailingGuest: GuestControl {
         }
     }
 
-    func steady(_ mountpoints: [String], deadline: Duration, expedites: Bool) async throws(GuestFailure) {
+    func steady(_ words: LastWords) async throws(GuestFailure) {
         try await Failpoint.around("guest.steady", unanswered) { () async throws(GuestFailure) in
-            try await port.steady(mountpoints, deadline: deadline, expedites: expedites)
+            try await port.steady(words)
         }
     }
 
@@ -229,16 +229,16 @@ private struct FailingGuest: GuestControl {
         return Failpoint.pass(name, .after) ? .unknown("failpoint after \(name)") : result
     }
 
-    func standBy(_ turns: [[HookCall]]) async {
+    func standBy(_ turns: [HookTurn]) async {
         if Failpoint.pass("guest.standBy", .before) { return }
         await port.standBy(turns)
         _ = Failpoint.pass("guest.standBy", .after)
     }
 
-    func runInTurn(_ calls: [HookCall]) async {
-        let name = "guest.turn.\(calls.first?.verb.rawValue ?? "none")"
+    func runInTurn(_ turn: HookTurn) async {
+        let name = "guest.turn.\(turn.calls.first?.verb.rawValue ?? "none")"
         if Failpoint.pass(name, .before) { return }
-        await port.runInTurn(calls)
+        await port.runInTurn(turn)
         _ = Failpoint.pass(name, .after)
     }
 

@@ -63,19 +63,27 @@ final class AgentGuestControl: GuestControl {
         }
     }
 
-    func steady(_ mountpoints: [String], deadline: Duration, expedites: Bool) async throws(GuestFailure) {
-        let words = [run.description, HookRunner.seconds(deadline), expedites ? "1" : "0"]
-        _ = try await GuestScript.steady.run(words + mountpoints, on: agent, within: .seconds(10))
+    func steady(_ words: LastWords) async throws(GuestFailure) {
+        switch await hooks.released(HookRunner.call(for: words), within: .seconds(10)) {
+        case .ended(0, _, _): return
+        case .ended(let code, _, let cause):
+            throw GuestFailure(.refused, "the script in the guest ended with \(code): \(cause)")
+        case .failed(let why), .unknown(let why): throw GuestFailure(.timedOut, why)
+        case nil: break
+        }
+        let own = [run.description, HookRunner.seconds(words.deadline), words.expedites ? "1" : "0"]
+        _ = try await GuestScript.steady.run(own + words.mountpoints, on: agent, within: .seconds(10))
     }
 
     func disarm(_ run: RunID) async throws(GuestFailure) -> String? {
+        await hooks.outlastLastWords()
         let answer = try await GuestScript.disarm.run([run.description], on: agent, within: .seconds(10))
         return answer.split(separator: "\n").first.map { $0.printable(limit: 32) }
     }
 
-    func standBy(_ turns: [[HookCall]]) async { await hooks.standBy(turns) }
+    func standBy(_ turns: [HookTurn]) async { await hooks.standBy(turns) }
 
-    func runInTurn(_ calls: [HookCall]) async { await hooks.runInTurn(calls) }
+    func runInTurn(_ turn: HookTurn) async { await hooks.runInTurn(turn) }
 
     func tidy(_ run: RunID) async throws(GuestFailure) {
         await hooks.dismiss()

@@ -60,16 +60,32 @@ extension GuestScript {
             """#)
 
     /// `steady RUN DEADLINE EXPEDITES MOUNTPOINT…`: the last words before the freeze. The sync comes before the deadline is
-    /// set and after RCU is expedited: whatever is dirtied after it is flushed inside the window (measured).
+    /// set and after RCU is expedited: whatever is dirtied after it is flushed inside the window (measured). Called off
+    /// meanwhile, it leaves RCU as it was.
     static let steady = GuestScript(
         text: #"""
             d=/run/stillpoint/$1/deadman deadline=$2
-            [ "$3" = 1 ] && echo 1 >/sys/kernel/rcu_expedited
+            old=
+            [ "$3" = 1 ] && read -r old <"$d/rcu" && echo 1 >/sys/kernel/rcu_expedited
             shift 3
             sync -f "$@" 2>/dev/null
-            read -r pid <"$d/pid" && read -r _ _ state _ <"/proc/$pid/stat" && [ "$state" != Z ] || exit 1
+            if ! read -r pid <"$d/pid" || ! read -r _ _ state _ <"/proc/$pid/stat" || [ "$state" = Z ]; then
+                [ -z "$old" ] || echo "$old" >/sys/kernel/rcu_expedited
+                exit 1
+            fi
             echo "$deadline" 1<>"$d/deadline"
             """#)
+
+    /// The same where it stands in line with hooks: what varies comes in their way.
+    static let steadyInTurn =
+        #"""
+        set -f
+        IFS='
+        '
+        set -- "$STILLPOINT_RUN" "$STILLPOINT_PARAM_DEADLINE" "$STILLPOINT_PARAM_EXPEDITES" $STILLPOINT_MOUNTPOINTS
+        unset IFS
+
+        """# + steady.text
 
     /// `disarm RUN`: calls the dead-man off, puts RCU back, and writes what the dead-man had thawed with, if anything.
     static let disarm = GuestScript(
@@ -77,7 +93,8 @@ extension GuestScript {
             d=/run/stillpoint/$1/deadman
             [ -d "$d" ] || exit 0
             [ -f "$d/fired" ] && read -r word <"$d/fired" && echo "$word"
-            [ -f "$d/pid" ] && read -r pid <"$d/pid" && kill -- "-$pid" 2>/dev/null
+            # First gone, then put back: what may just be making RCU fast looks for it afterwards.
+            [ -f "$d/pid" ] && read -r pid <"$d/pid" && rm -f "$d/pid" && kill -- "-$pid" 2>/dev/null
             [ -f "$d/rcu" ] && read -r old <"$d/rcu" && echo "$old" >/sys/kernel/rcu_expedited
             rm -rf "$d"
             """#)

@@ -23,7 +23,8 @@ extension HookRunner {
     private static let longestWait = Duration.seconds(900)
 
     /// Has these calls wait. One that cannot, for whatever reason, is started when it is made.
-    func standBy(_ turns: [[HookCall]]) async {
+    func standBy(_ turns: [HookTurn]) async {
+        let turns = turns.map(Self.calls)
         let names = turns.joined().map(Self.file)
         guard !names.isEmpty, Set(names).count == names.count,
             (try? await HookScript.gates.run([run.description] + names, on: agent, within: .seconds(10))) != nil
@@ -52,8 +53,30 @@ extension HookRunner {
         return Waiting(token: token, process: process, gate: gate, next: next)
     }
 
+    private static func calls(of turn: HookTurn) -> [HookCall] {
+        turn.calls + (turn.last.map { [call(for: $0)] } ?? [])
+    }
+
+    /// The last words as something that can wait and be in turn.
+    static func call(for words: LastWords) -> HookCall {
+        let hook = Hook(name: lastWords, origin: "", sha256: "", text: GuestScript.steadyInTurn)
+        let parameters = ["deadline": seconds(words.deadline), "expedites": words.expedites ? "1" : "0"]
+        return HookCall(.preFreeze, of: hook, parameters: parameters, mountpoints: words.mountpoints)
+    }
+
+    /// No hook's name has a capital.
+    private static let lastWords = "Steady"
+
+    /// Words that are said in turn and that nobody has waited for are not called off while they are being said.
+    func outlastLastWords() async {
+        let call = Self.call(for: LastWords([], deadline: .zero, expedites: false))
+        guard waiting.withLock({ $0[Self.file(of: call)]?.isInTurn }) == true else { return }
+        _ = await released(call, within: Self.grace)
+    }
+
     /// Gives the first of them the word for all; nothing where they do not wait as one list.
-    func runInTurn(_ calls: [HookCall]) async {
+    func runInTurn(_ turn: HookTurn) async {
+        let calls = Self.calls(of: turn)
         let names = calls.map(Self.file)
         let waits = waiting.withLock { waiting in names.compactMap { waiting[$0] } }
         let following = names.dropFirst().map { $0 as String? } + [nil]

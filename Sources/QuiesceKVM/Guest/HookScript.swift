@@ -29,8 +29,8 @@ enum HookScript {
     /// where there is too much, which ends the hook. The mark is for drop-ins, which leave what it covers alone.
     ///
     /// With `wait` all of this is started beforehand, and the hook begins with a line `LEASE OUTCOME TURN` in `FILE.gate`. Where
-    /// TURN is `next`, it passes the line on to `NEXT.gate` when it has ended, from `pre-freeze` only if it holds its lock. The
-    /// end of that pipe without a line means that nobody will come: ``noWord``.
+    /// TURN is `next`, the line is passed on to `NEXT.gate` when the hook says so or has ended, from `pre-freeze` only if it
+    /// holds its lock. The end of that pipe without a line means that nobody will come: ``noWord``.
     static let run = #"""
         umask 077
         cd / || exit 96
@@ -47,18 +47,35 @@ enum HookScript {
         newline='
         '
         exec </dev/null 4>&1 5>&2
+        # Of names of ours alone, so that it can stand in a text.
+        turns='
+            stand_by() {
+                exec 3<'$f'.gate
+                echo "$$" >'$f'.waits
+                read -r STILLPOINT_LEASE_S STILLPOINT_OUTCOME turn <&3 || { echo "no word came" >&2; exit 96; }
+                exec 3<&-
+                echo "$turn $STILLPOINT_LEASE_S $STILLPOINT_OUTCOME" >'$f'.word
+                [ "$STILLPOINT_OUTCOME" != - ] || unset STILLPOINT_OUTCOME
+                export STILLPOINT_LEASE_S ${STILLPOINT_OUTCOME+STILLPOINT_OUTCOME}
+            }
+            pass_on() {
+                [ -s '$f'.word ] || return 0
+                read -r turn word <'$f'.word
+                : >'$f'.word
+                [ "$turn" != next ] || [ -z "'${7-}'" ] || echo "$word next" 1<>'$d/${7-}'.gate
+            }
+            '
+        eval "$turns"
         begin=". $t"
-        # shellcheck disable=SC2016 # for the hook's shell
-        [ -z "${6-}" ] || begin='f=/run/stillpoint/$STILLPOINT_RUN/'$4'
-            exec 3<"$f.gate"
-            echo "$$" >"$f.waits"
-            read -r STILLPOINT_LEASE_S STILLPOINT_OUTCOME turn <&3 || { echo "no word came" >&2; exit 96; }
-            exec 3<&-
-            echo "$turn $STILLPOINT_LEASE_S $STILLPOINT_OUTCOME" >"$f.word"
-            [ "$STILLPOINT_OUTCOME" != - ] || unset STILLPOINT_OUTCOME
-            export STILLPOINT_LEASE_S ${STILLPOINT_OUTCOME+STILLPOINT_OUTCOME}
-            unset f turn
-            '$begin
+        if [ -n "${6-}" ]; then
+            # Nobody waits for us yet. Later a busy guest would run us after all the others (measured).
+            renice -n -10 "$$" >/dev/null 2>&1
+            # One that ends with the common functions' own word for it is read up to there before it waits.
+            case $(cat "$t") in
+                *stand_by*'dispatch "$@"') begin=$turns$begin ;;
+                *) begin="${turns}stand_by$newline$begin" ;;
+            esac
+        fi
         hook() {
             if command -v timeout >/dev/null; then
                 timeout -k 2 "$2" /bin/sh -c "$begin" stillpoint "$1"
@@ -78,11 +95,7 @@ enum HookScript {
             {
                 hook "$1" "$2" 3>&- 4>&- 5>&-
                 c=$?
-                turn=''
-                [ ! -s "$f.word" ] || read -r turn word <"$f.word"
-                if [ "$turn" = next ] && [ -n "${7-}" ] && { [ "$1" != pre-freeze ] || [ "$c" = 0 ]; }; then
-                    echo "$word next" >"$d/$7.gate"
-                fi
+                if [ "$1" != pre-freeze ] || [ "$c" = 0 ]; then pass_on; fi
                 trap '' PIPE
                 printf '\n%s %s\n' "$end" "$c" 2>/dev/null
                 printf '\n%s\n' "$end" >&2

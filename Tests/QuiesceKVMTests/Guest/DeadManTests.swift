@@ -131,6 +131,31 @@ struct DeadManTests {
         #expect(try run(.steady, ["abc", "8", "1", "/"]).status != 0)
     }
 
+    @Test("called off while it gets its deadline, it takes none, and RCU is as it was")
+    func calledOffMeanwhile() throws {
+        try arm("/")
+        try scratch.program("rm -r '\(scratch("run/abc/deadman"))'", at: "bin/sync")
+        #expect(try run(.steady, ["abc", "8", "1", "/"]).status != 0)
+        #expect(try expedited == "0")
+        #expect(!exists(scratch("run/abc/deadman")))
+    }
+
+    @Test("in line with hooks it gets its words in their way")
+    func inTurn() throws {
+        try arm("/", "/mnt/a b")
+        let words = [
+            "STILLPOINT_RUN": "abc", "STILLPOINT_PARAM_DEADLINE": "8", "STILLPOINT_PARAM_EXPEDITES": "1",
+            "STILLPOINT_MOUNTPOINTS": "/\n/mnt/a b\n/mnt/*",
+        ]
+        let told = try run(GuestScript(text: GuestScript.steadyInTurn), [], with: environment.merging(words) { $1 })
+        #expect(told.status == 0)
+        #expect(try expedited == "1")
+        #expect(try scratch.text(of: "synced") == "-f / /mnt/a b /mnt/*\n")
+        try endSleep()
+        try wait(until: "grep -q 0 '\(scratch("kernel/rcu_expedited"))'")
+        #expect(try scratch.text(of: "thawed") == "-u /\n-u /mnt/a b\n")
+    }
+
     @Test("a guest without fsfreeze gets none")
     func noFsfreeze() throws {
         let empty = try scratch.makeFolder("empty")

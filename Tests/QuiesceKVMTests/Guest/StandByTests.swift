@@ -37,7 +37,7 @@ struct StandByTests {
         let runner = runner(guest)
         let text =
             #"echo "$1 $STILLPOINT_LEASE_S ${STILLPOINT_OUTCOME-none}"; [ "$1" = post-thaw ] && exit 75 || exit 0"#
-        await runner.standBy([[call(text, .preFreeze)], [call(text)]])
+        await runner.standBy([HookTurn([call(text, .preFreeze)]), HookTurn([call(text)])])
         let before = await programs(guest)
         let locked = await runner.ending(of: call(text, .preFreeze, lease: 12), within: .seconds(20))
         #expect(locked == .ended(code: 0, output: Array("pre-freeze 12 none\n".utf8), cause: ""))
@@ -59,13 +59,13 @@ struct StandByTests {
         func calls(_ verb: HookVerb, _ lease: Int = 60) -> [HookCall] {
             names.map { call("sleep 0.1; echo \($0) $STILLPOINT_LEASE_S >>'\(order)'", verb, of: $0, lease: lease) }
         }
-        await runner.standBy([calls(.preFreeze), calls(.postThaw).reversed()])
+        await runner.standBy([HookTurn(calls(.preFreeze)), HookTurn(calls(.postThaw).reversed())])
         let before = await programs(guest)
-        await runner.runInTurn(calls(.preFreeze, 7))
+        await runner.runInTurn(HookTurn(calls(.preFreeze, 7)))
         for call in calls(.preFreeze) {
             #expect(await runner.ending(of: call, within: .seconds(20)) == .ended(code: 0, output: [], cause: ""))
         }
-        await runner.runInTurn(calls(.postThaw, 8).reversed())
+        await runner.runInTurn(HookTurn(calls(.postThaw, 8).reversed()))
         for call in calls(.postThaw).reversed() {
             #expect(await runner.ending(of: call, within: .seconds(20)) == .ended(code: 0, output: [], cause: ""))
         }
@@ -76,6 +76,66 @@ struct StandByTests {
         #expect(await guest.openPipes == 0)
     }
 
+    @Test("one that ends with dispatch is read before its word, and the next begins when it says so", arguments: shells)
+    func early(shell: String) async throws {
+        let guest = try LocalGuest(shell: shell)
+        let runner = runner(guest)
+        let order = guest.scratch("order")
+        func calls(_ verb: HookVerb) -> [HookCall] {
+            ["one", "two"].map { name in
+                let text = """
+                    say() { echo "\(name) $1" >>'\(order)'; }
+                    dispatch() { stand_by; say "$1"; pass_on; until grep -q "two $1" '\(order)'; do sleep 0.02; done; say told; }
+                    say read
+                    dispatch "$@"
+
+                    """
+                return call(text, verb, of: name)
+            }
+        }
+        let turn = HookTurn(calls(.preFreeze))
+        await runner.standBy([turn])
+        #expect(
+            try String(contentsOfFile: order, encoding: .utf8).split(separator: "\n").sorted() == [
+                "one read", "two read",
+            ])
+        await runner.runInTurn(turn)
+        for call in turn.calls {
+            #expect(await runner.ending(of: call, within: .seconds(20)) == .ended(code: 0, output: [], cause: ""))
+        }
+        let heard = try String(contentsOfFile: order, encoding: .utf8).split(separator: "\n")
+        #expect(heard[2...3] == ["one pre-freeze", "two pre-freeze"] && heard.count == 6)
+        try await runner.tidy()
+    }
+
+    @Test("the last words are said when every lock is held, and only then", arguments: shells)
+    func lastWords(shell: String) async throws {
+        for code in [0, 75] {
+            let guest = try LocalGuest(shell: shell)
+            let runner = runner(guest)
+            let locks = [("one", 0), ("two", code)].map { call("exit \($1)", .preFreeze, of: $0) }
+            let words = LastWords(["/"], deadline: .seconds(8), expedites: false)
+            let turn = HookTurn(locks, last: words)
+            await runner.standBy([turn])
+            let before = await programs(guest)
+            await runner.runInTurn(turn)
+            for call in locks { _ = await runner.ending(of: call, within: .seconds(20)) }
+            // Without a dead-man they come to nothing, and say so.
+            if code == 0 {
+                let ending = await runner.released(HookRunner.call(for: words), within: .seconds(20))
+                guard case .ended(1, _, _) = ending else {
+                    Issue.record("\(String(describing: ending))")
+                    return
+                }
+                #expect(await programs(guest) == before)
+            }
+            await runner.outlastLastWords()
+            try await runner.tidy()
+            for _ in 0..<100 where isAnybodyWaiting(in: guest) { try await Task.sleep(for: .milliseconds(20)) }
+            #expect(!isAnybodyWaiting(in: guest))
+        }
+    }
+
     @Test("a lock that is not taken ends the turn, and those after it can still be taken one by one", arguments: shells)
     func endedTurn(shell: String) async throws {
         let guest = try LocalGuest(shell: shell)
@@ -84,8 +144,8 @@ struct StandByTests {
         let locks = [("one", 0), ("two", 75), ("three", 0)].map { name, code in
             call("echo \(name) >>'\(order)'; exit \(code)", .preFreeze, of: name)
         }
-        await runner.standBy([locks])
-        await runner.runInTurn(locks)
+        await runner.standBy([HookTurn(locks)])
+        await runner.runInTurn(HookTurn(locks))
         #expect(await runner.ending(of: locks[0], within: .seconds(20)) == .ended(code: 0, output: [], cause: ""))
         #expect(await runner.ending(of: locks[1], within: .seconds(20)) == .ended(code: 75, output: [], cause: ""))
         #expect(try String(contentsOfFile: order, encoding: .utf8) == "one\ntwo\n")
@@ -102,8 +162,8 @@ struct StandByTests {
         let runner = runner(guest)
         let order = guest.scratch("order")
         let text = #"[ "$1" = post-thaw ] || sleep 0.5; echo "$1" >>'"# + order + "'"
-        await runner.standBy([[call(text, .preFreeze)], [call(text)]])
-        await runner.runInTurn([call(text, .preFreeze)])
+        await runner.standBy([HookTurn([call(text, .preFreeze)]), HookTurn([call(text)])])
+        await runner.runInTurn(HookTurn([call(text, .preFreeze)]))
         #expect(await runner.ending(of: call(text), within: .seconds(20)) == .ended(code: 0, output: [], cause: ""))
         #expect(try String(contentsOfFile: order, encoding: .utf8) == "pre-freeze\npost-thaw\n")
         try await runner.tidy()
@@ -115,7 +175,7 @@ struct StandByTests {
         let runner = runner(guest)
         let mark = guest.scratch("mark")
         let text = "echo ran >>'\(mark)'"
-        await runner.standBy([[call(text)]])
+        await runner.standBy([HookTurn([call(text)])])
         #expect(!FileManager.default.fileExists(atPath: mark))
         await guest.restart()
         // It does not know the gate any more: the hook is started the other way, once.
@@ -130,7 +190,7 @@ struct StandByTests {
         let guest = try LocalGuest(shell: shell)
         let runner = runner(guest)
         let text = "echo slow >&2; sleep 618 & sleep 619"
-        await runner.standBy([[call(text)]])
+        await runner.standBy([HookTurn([call(text)])])
         let told = await runner.ending(of: call(text), within: .seconds(1))
         guard case .ended(let code, [], "slow") = told else {
             Issue.record("\(told)")
@@ -146,7 +206,7 @@ struct StandByTests {
             let guest = try LocalGuest(shell: shell)
             if !refused.isEmpty { await guest.refuse(refused) }
             let runner = runner(guest)
-            await runner.standBy([[call("exit 0", .preFreeze)], [call("exit 0")]])
+            await runner.standBy([HookTurn([call("exit 0", .preFreeze)]), HookTurn([call("exit 0")])])
             #expect(isAnybodyWaiting(in: guest))
             try await runner.tidy()
             for _ in 0..<100 where isAnybodyWaiting(in: guest) { try await Task.sleep(for: .milliseconds(20)) }

@@ -35,8 +35,8 @@ struct ScriptedGuest: GuestControl {
         return .armed
     }
 
-    func steady(_ mountpoints: [String], deadline: Duration, expedites: Bool) async throws(GuestFailure) {
-        try obey(.steady, deadline.forPeople + (expedites ? " expedited" : ""))
+    func steady(_ words: LastWords) async throws(GuestFailure) {
+        try obey(.steady, words.deadline.forPeople + (words.expedites ? " expedited" : ""))
     }
 
     func disarm(_ run: RunID) async throws(GuestFailure) -> String? {
@@ -80,12 +80,12 @@ struct ScriptedGuest: GuestControl {
         return answer
     }
 
-    func standBy(_ turns: [[HookCall]]) async {
-        log.hear(.standBy, turns.map { $0.map { $0.hook.name }.joined(separator: " ") }.joined(separator: ", "))
-    }
+    func standBy(_ turns: [HookTurn]) async { log.hear(.standBy, turns.map(Self.words).joined(separator: ", ")) }
 
-    func runInTurn(_ calls: [HookCall]) async {
-        if !calls.isEmpty { log.hear(.turn, calls.map { $0.hook.name }.joined(separator: " ")) }
+    func runInTurn(_ turn: HookTurn) async { if !turn.calls.isEmpty { log.hear(.turn, Self.words(turn)) } }
+
+    private static func words(_ turn: HookTurn) -> String {
+        (turn.calls.map(\.hook.name) + (turn.last == nil ? [] : ["steady"])).joined(separator: " ")
     }
 
     func tidy(_ run: RunID) async throws(GuestFailure) { try obey(.tidy) }
