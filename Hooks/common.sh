@@ -318,9 +318,18 @@ ask() {
 # shellcheck disable=SC2317 # a hook may have its own
 gone() { return 1; }
 
+# let_go NUMBER TEXT → $reply: asks for the end of a lock. With the answer it has ended, and the next hook begins.
+let_go() {
+    ask "$@" || return
+    uptime_ms
+    ended=$now
+    in_turn
+}
+
 # proof [REASON] → $proof: the answer's fields held, holdMs and lost. REASON says why the hook knows that the lock was lost.
 proof() {
     uptime_ms
+    now=${ended:-$now}
     read -r start granted <"$state/start"
     lost=${1-}
     [ ! -s "$state/lost" ] || read -r lost <"$state/lost"

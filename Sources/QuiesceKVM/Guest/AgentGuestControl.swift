@@ -64,7 +64,7 @@ final class AgentGuestControl: GuestControl {
     }
 
     func steady(_ words: LastWords) async throws(GuestFailure) {
-        switch await hooks.released(HookRunner.call(for: words), within: .seconds(10)) {
+        switch await hooks.said(words, within: .seconds(10)) {
         case .ended(0, _, _): return
         case .ended(let code, _, let cause):
             throw GuestFailure(.refused, "the script in the guest ended with \(code): \(cause)")

@@ -68,7 +68,7 @@ extension GuestScript {
             old=
             [ "$3" = 1 ] && read -r old <"$d/rcu" && echo 1 >/sys/kernel/rcu_expedited
             shift 3
-            sync -f "$@" 2>/dev/null
+            [ "$#" = 0 ] || sync -f "$@" 2>/dev/null
             if ! read -r pid <"$d/pid" || ! read -r _ _ state _ <"/proc/$pid/stat" || [ "$state" = Z ]; then
                 [ -z "$old" ] || echo "$old" >/sys/kernel/rcu_expedited
                 exit 1
@@ -76,14 +76,22 @@ extension GuestScript {
             echo "$deadline" 1<>"$d/deadline"
             """#)
 
-    /// The same where it stands in line with hooks: what varies comes in their way.
-    static let steadyInTurn =
-        #"""
+    /// The same in two parts, before and after hooks that wait for each other. The first goes on beside them: it ends no
+    /// turn, and a lock would wait for it in vain.
+    static let steadyFirst = #"""
+        pass_on
+        [ "$STILLPOINT_PARAM_EXPEDITES" = 1 ] && read -r old <"/run/stillpoint/$STILLPOINT_RUN/deadman/rcu" &&
+            echo 1 >/sys/kernel/rcu_expedited
         set -f
         IFS='
         '
-        set -- "$STILLPOINT_RUN" "$STILLPOINT_PARAM_DEADLINE" "$STILLPOINT_PARAM_EXPEDITES" $STILLPOINT_MOUNTPOINTS
-        unset IFS
+        sync -f $STILLPOINT_MOUNTPOINTS 2>/dev/null
+        exit 0
+        """#
+
+    static let steadyLast =
+        #"""
+        set -- "$STILLPOINT_RUN" "$STILLPOINT_PARAM_DEADLINE" "$STILLPOINT_PARAM_EXPEDITES"
 
         """# + steady.text
 

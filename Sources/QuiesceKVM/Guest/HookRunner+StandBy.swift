@@ -54,24 +54,38 @@ extension HookRunner {
     }
 
     private static func calls(of turn: HookTurn) -> [HookCall] {
-        turn.calls + (turn.last.map { [call(for: $0)] } ?? [])
+        guard let words = turn.last else { return turn.calls }
+        return [call(for: words, .first)] + turn.calls + [call(for: words, .last)]
     }
 
-    /// The last words as something that can wait and be in turn.
-    static func call(for words: LastWords) -> HookCall {
-        let hook = Hook(name: lastWords, origin: "", sha256: "", text: GuestScript.steadyInTurn)
+    /// What is slow in the last words goes on beside the hooks: while it writes, a lock may be taken.
+    private enum Part: String {
+        // No hook's name has a capital.
+        case first = "First"
+        case last = "Last"
+    }
+
+    private static func call(for words: LastWords, _ part: Part) -> HookCall {
+        let text = part == .first ? GuestScript.steadyFirst : GuestScript.steadyLast
+        let hook = Hook(name: part.rawValue, origin: "", sha256: "", text: text)
         let parameters = ["deadline": seconds(words.deadline), "expedites": words.expedites ? "1" : "0"]
         return HookCall(.preFreeze, of: hook, parameters: parameters, mountpoints: words.mountpoints)
     }
 
-    /// No hook's name has a capital.
-    private static let lastWords = "Steady"
+    /// Waits for words that stand in line with hooks; nil where the guest surely has not got them that way.
+    func said(_ words: LastWords, within limit: Duration) async -> Ending? {
+        let first = await released(Self.call(for: words, .first), within: limit)
+        let last = await released(Self.call(for: words, .last), within: limit)
+        return first == nil ? nil : last
+    }
 
     /// Words that are said in turn and that nobody has waited for are not called off while they are being said.
     func outlastLastWords() async {
-        let call = Self.call(for: LastWords([], deadline: .zero, expedites: false))
-        guard waiting.withLock({ $0[Self.file(of: call)]?.isInTurn }) == true else { return }
-        _ = await released(call, within: Self.grace)
+        for part in [Part.first, .last] {
+            let call = Self.call(for: LastWords([], deadline: .zero, expedites: false), part)
+            guard waiting.withLock({ $0[Self.file(of: call)]?.isInTurn }) == true else { continue }
+            _ = await released(call, within: Self.grace)
+        }
     }
 
     /// Gives the first of them the word for all; nothing where they do not wait as one list.

@@ -60,9 +60,9 @@ enum HookScript {
             }
             pass_on() {
                 [ -s '$f'.word ] || return 0
-                read -r turn word <'$f'.word
+                read -r turn orders <'$f'.word
                 : >'$f'.word
-                [ "$turn" != next ] || [ -z "'${7-}'" ] || echo "$word next" 1<>'$d/${7-}'.gate
+                [ "$turn" != next ] || [ -z "'${7-}'" ] || echo "$orders next" 1<>'$d/${7-}'.gate
             }
             '
         eval "$turns"

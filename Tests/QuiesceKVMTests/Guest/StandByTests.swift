@@ -122,7 +122,7 @@ struct StandByTests {
             for call in locks { _ = await runner.ending(of: call, within: .seconds(20)) }
             // Without a dead-man they come to nothing, and say so.
             if code == 0 {
-                let ending = await runner.released(HookRunner.call(for: words), within: .seconds(20))
+                let ending = await runner.said(words, within: .seconds(20))
                 guard case .ended(1, _, _) = ending else {
                     Issue.record("\(String(describing: ending))")
                     return
