@@ -129,6 +129,10 @@ def baseline(table, daemon, short):
             on.type("echo j >/proc/sysrq-trigger", 20)
             on.awaits_agent(30)
             virsh("domfsthaw", on.name, check=False)
+        # Nobody starts it again where it was killed, and nothing can be asked without it.
+        if not on.awaits_agent(20):
+            on.type("rm -f /run/qga.state.isfrozen; systemctl restart qemu-guest-agent", 20)
+            on.awaits_agent(60)
         judge.measure()
         judge.problems += oracle.graph(on) + oracle.orphans(on)
         table.add(judge.row())
