@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import Foundation
 import GuestAgent
 import JSON
 import Testing
@@ -120,5 +121,34 @@ struct HostileCorpusTests {
                 #expect(told.utf8.count < 16 << 10)
             }
         }
+    }
+
+    @Test("all of them together cost at most 32 MiB of memory")
+    func memory() async {
+        // A process of its own, for the memory of the tests beside it is not ours.
+        await #expect(processExitsWith: .success) {
+            let corpus = HostileCorpusTests.corpus
+            let before = try Memory.peakFromNow()
+            for reply in corpus { for question in Question.allCases { _ = await question.failure(on: reply) } }
+            let grown = try Memory.peak() - before
+            try #require(grown <= 32 << 20, "grew by \(grown) bytes")
+        }
+    }
+}
+
+/// Of this process, in bytes, by its status (proc(5)).
+private enum Memory {
+    /// What it has now; from now on that is its peak.
+    static func peakFromNow() throws -> Int {
+        let file = try #require(FileHandle(forWritingAtPath: "/proc/self/clear_refs"))
+        try file.write(contentsOf: Data("5".utf8))
+        try file.close()
+        return try peak()
+    }
+
+    static func peak() throws -> Int {
+        let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+        let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") })
+        return try #require(Int(line.filter(\.isNumber))) << 10
     }
 }
