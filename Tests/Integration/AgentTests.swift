@@ -203,6 +203,9 @@ extension Lab {
         private func restartAgent(_ guest: LabGuest) async throws {
             try await guest.type("systemctl restart qemu-guest-agent")
             try await guest.awaitAgent()
+            // On a busy host libvirt hears that the old one has gone when the new one has answered already.
+            try await Task.sleep(for: .milliseconds(500))
+            try await guest.awaitAgent()
         }
     }
 }
