@@ -360,6 +360,7 @@ in_turn() { ! command -v pass_on >/dev/null || pass_on; }
 
 # --- Verbs. A hook defines probe, prepare, pre_freeze, post_thaw and verify, and ends with: dispatch "$@"
 
+# Where hooks wait for each other, what runs them has defined stand_by, which waits for the word, and pass_on.
 dispatch() {
     ! command -v stand_by >/dev/null || stand_by
     STILLPOINT_RUN=${STILLPOINT_RUN:-drop-in}

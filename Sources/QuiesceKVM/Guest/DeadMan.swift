@@ -76,8 +76,8 @@ extension GuestScript {
             echo "$deadline" 1<>"$d/deadline"
             """#)
 
-    /// The same in two parts, before and after hooks that wait for each other. The first goes on beside them: it ends no
-    /// turn, and a lock would wait for it in vain.
+    /// The same in two parts, before and after hooks that wait for each other. The first passes its turn on at once and writes
+    /// out beside them; it never fails, for that would end the turn before the first lock.
     static let steadyFirst = #"""
         pass_on
         [ "$STILLPOINT_PARAM_EXPEDITES" = 1 ] && read -r old <"/run/stillpoint/$STILLPOINT_RUN/deadman/rcu" &&

@@ -68,7 +68,7 @@ enum HookScript {
         eval "$turns"
         begin=". $t"
         if [ -n "${6-}" ]; then
-            # Nobody waits for us yet. Later a busy guest would run us after all the others (measured).
+            # What waits for us then is the guest's users: a busy guest is to run us first.
             renice -n -10 "$$" >/dev/null 2>&1
             # One that ends with the common functions' own word for it is read up to there before it waits.
             case $(cat "$t") in
