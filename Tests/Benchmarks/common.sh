@@ -41,7 +41,7 @@ find_stillpoint() {
 
 # A fresh guest, of shape wide unless told, which goes again with this process; lab refuses a name that belongs to another domain.
 boot() {
-    guest=$1
+    guest=$1 shape=${2:-wide}
     work=$(mktemp -d "${TMPDIR:-/tmp}/stillpoint-bench.XXXXXX")
     trap leave EXIT
     trap 'exit 130' INT
@@ -52,7 +52,7 @@ boot() {
     fi
     # From here on the guest is ours to remove; the lab leaves alone what it did not make.
     booted=yes
-    "$lab" up "${2:-wide}" "$guest" >/dev/null
+    "$lab" up "$shape" "$guest" >/dev/null
     uuid=$(virsh --quiet domuuid "$guest" | awk 'NF')
 }
 
@@ -71,13 +71,24 @@ in_guest() { "$lab" exec "$guest" -- "$@"; }
 # Now, in microseconds.
 now() { local t=$EPOCHREALTIME; echo "${t/[.,]/}"; }
 
+# Sets `shuffled` to the arguments in random order. No subshell: that would have a RANDOM without our seed.
+shuffle() {
+    local items=("$@") left pick
+    shuffled=()
+    for ((left = $#; left > 0; left--)); do
+        pick=$((RANDOM % left))
+        shuffled+=("${items[pick]}")
+        items[pick]=${items[left - 1]}
+    done
+}
+
 describe_machine() {
     local cpu accel
     cpu=$(awk -F ': ' '/^model name/ { print $2; exit }' /proc/cpuinfo)
     accel=${STILLPOINT_LAB_ACCEL:-tcg}
     cat <<TEXT
 host     $(nproc) x $cpu, kernel $(uname -r), load average $(cut -d ' ' -f 1-3 /proc/loadavg)
-guest    kernel $(in_guest uname -r), $(in_guest nproc) vCPU ($accel), 16 data disks of one ext4 each
+guest    kernel $(in_guest uname -r), $(in_guest nproc) vCPU ($accel), shape $shape
 libvirt  $(virsh version --daemon | sed -n 's/^Running against daemon: //p'), QEMU $(virsh version | sed -n 's/^Running hypervisor: QEMU //p')
 TEXT
 }

@@ -18,6 +18,7 @@ extension Lab {
             let chains = try await guest.stillpoint("disks", guest.name, "--json").json["disks"]?.array
             #expect(chains?.first { $0["target"] == "vdb" }?["chain"]?.array?.count == 11)
             let before = try await Rows.acknowledged(in: guest.name)
+            try await startBench(guest)
             let merged = try await guest.stillpoint("commit", guest.name, "--all", "--json", within: .seconds(240))
             try #require(merged.exit == 0, "\(merged)")
             #expect(try merged.json["snapshots"]?.array?.count == 10)
@@ -26,6 +27,8 @@ extension Lab {
             // It ends at the first transaction that fails.
             let failed = try await guest.sh("systemctl list-units --plain --no-legend --state=failed 'lab-load@*'")
             #expect(failed.isEmpty)
+            let bench = try await endBench(guest)
+            #expect(bench.processed > 0 && bench.failed == 0, "\(bench)")
             try await Program.succeed(LabGuest.lab, "load", guest.name, "stop")
             let acknowledged = try await Rows.acknowledged(in: guest.name)
             let present = try await Rows.present(in: guest.name)
@@ -34,6 +37,7 @@ extension Lab {
                 #expect(present[engine] ?? 0 >= number, "\(engine): acknowledged \(number)")
             }
             print("10 layers of 3 disks merged in \(took) ms; acknowledged before and after: \(before) \(acknowledged)")
+            print("pgbench meanwhile: \(bench.processed) transactions, \(bench.failed) failed")
         }
 
         @Test("back to the third of four by the database's own contents, and back from there")
@@ -59,6 +63,33 @@ extension Lab {
             #expect(try await guest.stillpoint("commit", guest.name, "--all", within: .seconds(240)).exit == 0)
             #expect(try await Virsh.disks(of: guest.name) == guest.disks)
             #expect(try await guest.leftovers().isEmpty)
+        }
+
+        /// Runs of two seconds each until it is told to end, for only a run that ends by itself counts its transactions.
+        private func startBench(_ guest: LabGuest) async throws {
+            try await guest.sh(
+                "cd / && su postgres -c 'createdb bench && pgbench --initialize --quiet --scale=2 bench' 2>/run/bench")
+            try await guest.background(
+                "bench",
+                """
+                until [ -e /run/bench.end ]; do
+                    su postgres -c 'cd / && pgbench --no-vacuum --client=2 --time=2 bench' || { echo aborted; break; }
+                done >>/run/bench 2>&1
+                """)
+            try await guest.sh("until grep -q '^number of failed\\|^aborted' /run/bench; do sleep 0.2; done")
+        }
+
+        private func endBench(_ guest: LabGuest) async throws -> (processed: Int, failed: Int) {
+            let counts = try await guest.sh(
+                """
+                touch /run/bench.end
+                while systemctl --quiet is-active bench; do sleep 0.2; done
+                awk '/actually processed/ { done += $NF } /^number of failed/ { bad += $5 } /^aborted/ { bad++ }
+                    END { print done + 0, bad + 0 }' /run/bench
+                """)
+            let numbers = counts.split(separator: " ").compactMap { Int($0) }
+            try #require(numbers.count == 2, "\(counts)")
+            return (numbers[0], numbers[1])
         }
 
         private func cut(_ name: String, _ guest: LabGuest) async throws {

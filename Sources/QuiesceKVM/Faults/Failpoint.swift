@@ -117,7 +117,11 @@ struct Failpoint {
     }
 }
 
+/// A port goes through them by its `withFailpoints`: something can happen before and after each of its calls.
 extension Failpoint {
+    static func broken(_ why: String) -> Failure { Failure(.internalError, why) }
+    static func unanswered(_ why: String) -> GuestFailure { GuestFailure(.timedOut, why) }
+
     static func around<Value, Problem: Error>(
         _ name: String, _ problem: (String) -> Problem, _ body: () async throws(Problem) -> Value
     ) async throws(Problem) -> Value {
