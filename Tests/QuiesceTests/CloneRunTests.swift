@@ -126,8 +126,18 @@ struct CloneRunTests {
         var host = host
         host.found = [(.zero, Self.facts("postgresql")), (.zero, Self.facts("mysql", .recovering))]
         let (check, report) = try await run(prepared("postgresql", "mysql"), on: host)
-        #expect(check == Check(.notChecked, "mysql: had not recovered within 10 min 00 s"))
+        #expect(check == Check(.notChecked, "mysql: had not recovered within 10 min 00 s: it still recovers"))
         #expect(report.applications.map(\.check.result) == [.ok, .notChecked])
+    }
+
+    @Test("whose system starts an application for ever says what it is about")
+    func neverSettles() async throws {
+        var host = host
+        host.found = []
+        host.settles = .seconds(10_000)
+        let (check, _) = try await run(prepared("mysql"), on: host)
+        let why = "it does not run, and its system still starts mariadb.service"
+        #expect(check == Check(.notChecked, "mysql: had not recovered within 10 min 00 s: \(why)"))
     }
 
     @Test("of a snapshot without applications is asked for what runs in it; with none, nothing is claimed")

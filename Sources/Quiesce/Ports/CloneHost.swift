@@ -56,8 +56,8 @@ public protocol Clone: Sendable {
     /// Whether its agent does.
     func answers() async -> Bool
 
-    /// Whether its system has started all it wants to start; nil where it cannot be asked.
-    func hasSettled() async -> Bool?
+    /// How far its system is with starting what it wants to start.
+    func start() async -> CloneStart
 
     /// What the probes of these hooks say in it, absent ones left out.
     func applications(_ choices: [HookChoice]) async -> [ApplicationFacts]
@@ -72,6 +72,14 @@ public protocol Clone: Sendable {
 
     /// Leaves it running until somebody ends it.
     func keep() async throws(Failure)
+}
+
+public enum CloneStart: Sendable, Hashable {
+    case settled
+    /// What it is about, as it names it.
+    case underWay([String])
+    /// It cannot be asked.
+    case unknown
 }
 
 public enum CloneState: Sendable, Hashable {

@@ -99,24 +99,30 @@ public struct CloneRun: Sendable {
         report.bootMs = boot.inMilliseconds
         tell("booted in \(boot.forPeople)")
         var open = recorded
+        var last: [String] = []
         if recorded.isEmpty {
-            while try await !settled(clone, since: begin + boot), time.now < deadline { await pause(until: deadline) }
+            while try await starting(clone, since: begin + boot) != nil, time.now < deadline {
+                await pause(until: deadline)
+            }
             open = await running(clone)
         }
         while !open.isEmpty {
             // Asked before the probes: what is not there after that does not come any more.
-            let isSettled = try await settled(clone, since: begin + boot)
+            let starting = try await starting(clone, since: begin + boot)
             let found = await clone.applications(Self.choices(of: open))
             var rest: [Wanted] = []
+            last = []
             for wanted in open {
                 let facts = found.first {
                     $0.choice.hook.name == wanted.choice.hook.name && $0.instance == wanted.instance
                 }
-                if let result = await verify(wanted, as: facts, in: clone, isSettled, until: deadline) {
+                switch await verify(wanted, as: facts, in: clone, starting, until: deadline) {
+                case .judged(let result):
                     report.applications.append(result)
                     report.recoveryMs = begin.duration(to: time.now).inMilliseconds
-                } else {
+                case .notYet(let why):
                     rest.append(wanted)
+                    last.append(why)
                 }
             }
             open = rest
@@ -127,8 +133,9 @@ public struct CloneRun: Sendable {
             guard time.now < deadline else { break }
             await pause(until: deadline)
         }
-        report.applications += open.map {
-            CloneReport.Application($0, Check(.notChecked, "had not recovered within \(request.limit.forPeople)"))
+        report.applications += zip(open, last).map { wanted, why in
+            CloneReport.Application(
+                wanted, Check(.notChecked, "had not recovered within \(request.limit.forPeople): \(why)"))
         }
         return sum(report, boot)
     }
@@ -156,10 +163,16 @@ public struct CloneRun: Sendable {
         return nil
     }
 
-    /// A system that cannot say so gets a minute.
-    private func settled(_ clone: any Clone, since boot: ContinuousClock.Instant) async throws(Failure) -> Bool {
+    /// What its system is still about, nil once it has settled. One that cannot say so gets a minute.
+    private func starting(_ clone: any Clone, since boot: ContinuousClock.Instant) async throws(Failure) -> String? {
         try interruption.check()
-        return await clone.hasSettled() ?? (boot.duration(to: time.now) > .seconds(60))
+        switch await clone.start() {
+        case .settled: return nil
+        case .underWay(let units):
+            return "its system still starts\(units.isEmpty ? "" : " \(units.joined(separator: ", "))")"
+        case .unknown:
+            return boot.duration(to: time.now) > .seconds(60) ? nil : "it booted less than a minute ago"
+        }
     }
 
     private func pause(until deadline: ContinuousClock.Instant) async {
@@ -177,20 +190,30 @@ public struct CloneRun: Sendable {
         open.reduce(into: []) { if !$0.contains($1.choice) { $0.append($1.choice) } }
     }
 
-    /// Nil where it has to be asked again.
+    private enum Answer {
+        case judged(CloneReport.Application)
+        /// It has to be asked again.
+        case notYet(String)
+
+        init(_ wanted: Wanted, _ check: Check, recovered: Position? = nil, tookMs: Int64 = 0) {
+            self = .judged(.init(wanted, check, recovered: recovered, tookMs: tookMs))
+        }
+    }
+
     private func verify(
-        _ wanted: Wanted, as facts: ApplicationFacts?, in clone: any Clone, _ isSettled: Bool,
+        _ wanted: Wanted, as facts: ApplicationFacts?, in clone: any Clone, _ starting: String?,
         until deadline: ContinuousClock.Instant
-    ) async -> CloneReport.Application? {
+    ) async -> Answer {
         switch facts?.state {
         case .running: break
         // A replica stays in recovery for ever.
-        case .recovering where isSettled && wanted.role == .replica: break
-        case .recovering: return nil
+        case .recovering where starting == nil && wanted.role == .replica: break
+        case .recovering: return .notYet("it still recovers")
         case nil, .absent, .stopped:
-            return isSettled ? .init(wanted, Check(.failed, "does not run in the clone")) : nil
+            guard let starting else { return Answer(wanted, Check(.failed, "does not run in the clone")) }
+            return .notYet("it does not run, and \(starting)")
         case .denied(let why), .unclear(let why):
-            return isSettled ? .init(wanted, Check(.notChecked, why)) : nil
+            return starting == nil ? Answer(wanted, Check(.notChecked, why)) : .notYet(why)
         }
         var wanted = wanted
         wanted.version = facts?.version ?? wanted.version
@@ -204,11 +227,11 @@ public struct CloneRun: Sendable {
         let took = begin.duration(to: time.now).inMilliseconds
         switch result {
         case .done(let reply):
-            return .init(wanted, Self.judge(reply, wanted.recorded), recovered: reply.position, tookMs: took)
-        case .busy(let why): return time.now < deadline ? nil : .init(wanted, Check(.notChecked, why), tookMs: took)
-        case .failed(let why) where time.now < deadline: return .init(wanted, Check(.failed, why), tookMs: took)
-        case .failed(let why), .denied(let why), .unknown(let why):
-            return .init(wanted, Check(.notChecked, why), tookMs: took)
+            return Answer(wanted, Self.judge(reply, wanted.recorded), recovered: reply.position, tookMs: took)
+        case .busy(let why) where time.now < deadline: return .notYet(why)
+        case .failed(let why) where time.now < deadline: return Answer(wanted, Check(.failed, why), tookMs: took)
+        case .busy(let why), .failed(let why), .denied(let why), .unknown(let why):
+            return Answer(wanted, Check(.notChecked, why), tookMs: took)
         }
     }
 

@@ -44,15 +44,20 @@ struct LibvirtClone: Clone {
 
     func answers() async -> Bool { (try? await agent.ping()) != nil }
 
-    func hasSettled() async -> Bool? {
+    func start() async -> CloneStart {
+        let script = GuestScript(
+            text: "systemctl is-system-running 2>/dev/null; systemctl list-jobs --no-legend 2>/dev/null | head -n 50")
+        guard let answer = try? await script.run(on: agent, within: .seconds(20)) else { return .unknown }
+        let lines = answer.split(separator: "\n")
+        switch lines.first {
         // `degraded` is settled too: some unit failed, as one does whose disk is not here.
-        let script = GuestScript(text: "systemctl is-system-running 2>/dev/null || :")
-        guard let answer = try? await script.run(on: agent, within: .seconds(20)) else { return nil }
-        switch answer.split(separator: "\n").first {
-        case "running", "degraded", "maintenance", "stopping": return true
-        case "initializing", "starting": return false
-        default: return nil
+        case "running", "degraded", "maintenance", "stopping": return .settled
+        case "initializing", "starting": break
+        default: return .unknown
         }
+        // JOB UNIT TYPE STATE; those that wait do so for one that runs.
+        let jobs = lines.dropFirst().map { $0.split(separator: " ") }.filter { $0.count == 4 && $0[3] == "running" }
+        return .underWay(jobs.prefix(3).map { $0[1].printable(limit: 64) })
     }
 
     func applications(_ choices: [HookChoice]) async -> [ApplicationFacts] {

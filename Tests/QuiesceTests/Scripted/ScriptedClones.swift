@@ -50,7 +50,11 @@ struct ScriptedClone: Clone {
     }
 
     func answers() async -> Bool { age >= host.boots }
-    func hasSettled() async -> Bool? { host.settles.map { age >= $0 } }
+
+    func start() async -> CloneStart {
+        guard let settles = host.settles else { return .unknown }
+        return age >= settles ? .settled : .underWay(["mariadb.service"])
+    }
 
     func applications(_ choices: [HookChoice]) async -> [ApplicationFacts] {
         host.found.filter { age >= $0.after }.map(\.facts)
