@@ -327,4 +327,10 @@ case_recovers() {
         hook "$engine" verify
         expect 0 '{"whole":true*'
     done
+
+    # INFO counts every kind of error for ever: one that was answered while it loaded once does not say that it loads now.
+    redis-cli eval "return redis.error_reply('LOADING once')" 0 >/dev/null 2>&1
+    [[ $(redis-cli info errorstats) == *errorstat_LOADING* ]] || bad "redis does not count the error"
+    hook redis probe
+    expect 0 '*"state":"running"*'
 }
