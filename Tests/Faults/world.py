@@ -311,9 +311,18 @@ class LabGuest(Target):
 
     def stalls(self):
         """Waits above 20 ms since the last call, as (begin, end) by the host's clock."""
+        script = ("kill -USR1 $(cat /run/stallwatch.pid) && until [ -e /run/stallwatch.json ]; do sleep 0.02; done && "
+                  "cat /run/stallwatch.json && rm /run/stallwatch.json")
         before = time.time()
-        told = json.loads(self.sh("kill -USR1 $(cat /run/stallwatch.pid) && until [ -e /run/stallwatch.json ]; do "
-                                  "sleep 0.02; done && cat /run/stallwatch.json && rm /run/stallwatch.json"))
+        try:
+            told = self.sh(script)
+        except RuntimeError:
+            # Thawed by the dead-man, and the agent still believes that something is frozen.
+            heard = re.search(r"\{.*\}", self.type(script) or "")
+            if not heard:
+                raise
+            told = heard[0]
+        told = json.loads(told)
         offset = (before + time.time()) / 2 - told["now"]
         return [(begin + offset, end + offset) for begin, end in told["stalls"]]
 

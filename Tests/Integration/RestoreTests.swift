@@ -15,7 +15,7 @@ extension Lab.Base {
         try await Program.succeed(LabGuest.lab, "load", guest.name, "start")
         for round in 1...Self.rounds {
             let acknowledged = try await Rows.acknowledged(in: guest.name)
-            let taken = try await guest.stillpoint("snapshot", guest.name, "--exclude", "vde", "--json")
+            let taken = try await guest.stillpoint("snapshot", guest.name, "--json")
             try #require(taken.exit == 0, "\(taken)")
             #expect(try taken.json.consistency == "application")
             let verified = try await guest.stillpoint(
