@@ -333,4 +333,13 @@ case_recovers() {
     [[ $(redis-cli info errorstats) == *errorstat_LOADING* ]] || bad "redis does not count the error"
     hook redis probe
     expect 0 '*"state":"running"*'
+
+    # A server on another libc than its databases were made on warns at each login.
+    "${psql[@]}" -c "UPDATE pg_database SET datcollversion = '0.1' WHERE datname = 'postgres'"
+    [[ $("${psql[@]}" -c 'SELECT 1' 2>&1) == *WARNING* ]] || bad "postgresql does not warn"
+    hook postgresql probe
+    expect 0 '*"state":"running","role":"primary","version":"15.*'
+    hook postgresql verify
+    expect 0 '{"whole":true*'
+    "${psql[@]}" -c "UPDATE pg_database SET datcollversion = NULL WHERE datname = 'postgres'"
 }
