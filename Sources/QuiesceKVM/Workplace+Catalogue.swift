@@ -121,6 +121,13 @@ extension OpenGuest {
         }
     }
 
-    /// What the agent believes; false where it cannot be asked.
-    public func agentSaysFrozen() async -> Bool { (try? await agent.freezeStatus()) == .frozen }
+    /// What a thaw by hand has to know; waits for no lock.
+    public func thawable() async throws(Failure) -> HandFreeze.Thawable {
+        let power = try await LibvirtLife(guest: guest).power()
+        guard power == .running else { return .init(power: power, isFrozen: nil, holder: nil) }
+        // Neither who is at work nor what the agent believes stands between the operator and the thaw.
+        let isFrozen = (try? await agent.freezeStatus()).map { $0 == .frozen }
+        return .init(
+            power: power, isFrozen: isFrozen, holder: (try? GuestLock.holder(of: identity, in: lockFolder)) ?? nil)
+    }
 }

@@ -28,7 +28,7 @@ extension OpenGuest {
 }
 
 extension Workplace {
-    public var pruneRule: PruneRule? { settings.prune }
+    public func pruneRule() throws(Failure) -> PruneRule? { try settings().prune }
 }
 
 /// Images on another host.

@@ -12,14 +12,17 @@ public struct Workplace: Sendable {
     public let time = SystemTime()
     let state: StateFolder
     let ledger: Ledger
-    let settings: Settings
+    private let configuration: String?
 
     public init(_ uri: HypervisorURI, stateFolder: String?, configuration: String?) throws(Failure) {
         self.uri = uri
-        settings = try Settings(file: configuration)
+        self.configuration = configuration
         state = try StateFolder(stateFolder)
         ledger = Ledger(in: state)
     }
+
+    /// Read by those alone who go by it: a wrong word in it keeps nobody from a thaw.
+    func settings() throws(Failure) -> Settings { try Settings(file: configuration) }
 
     public var journal: any Journal { ledger.journalWithFailpoints }
     public var catalogue: any Catalogue { ledger.catalogueWithFailpoints }
@@ -35,6 +38,7 @@ public struct Workplace: Sendable {
     public func configure(
         _ request: inout SnapshotRequest, for guest: GuestIdentity, hooks names: [String] = []
     ) throws(Failure) {
+        let settings = try settings()
         let words = settings.guest(guest.name)
         request.exclusions = words.exclude
         request.configured = words.require

@@ -21,7 +21,7 @@ struct GeneralOptions: ParsableArguments {
     @Flag(name: .shortAndLong, help: "No progress on stderr.")
     var quiet = false
 
-    @Flag(name: .shortAndLong, help: "More on stderr.")
+    @Flag(name: .shortAndLong, help: "Each step on a line of its own on stderr, with the time at which it began.")
     var verbose = false
 
     /// What was given after the command goes before what was given in front of it.

@@ -24,7 +24,7 @@ extension MergeVerb {
         defer { withExtendedLifetime(signals) {} }
         request.options.interruption = interruption
         let open = try await workplace.guest(domain)
-        let progress = Progress(open.identity.name, quiet: general.quiet)
+        let progress = Progress(open.identity.name, general)
         let report = try await report(of: try open.merge { progress.hear($0) }, request, on: open)
         progress.clear()
         try output.result(report) { report.text($0) }

@@ -8,6 +8,8 @@ import Synchronization
 final class Progress: Sendable {
     private let name: String
     private let isQuiet: Bool
+    private let isVerbose: Bool
+    private let begin = ContinuousClock.now
     private let isTerminal = isatty(STDERR_FILENO) == 1
     private let paces = Mutex<[String: Pace]>([:])
 
@@ -28,9 +30,10 @@ final class Progress: Sendable {
         }
     }
 
-    init(_ name: String, quiet: Bool) {
+    init(_ name: String, _ general: GeneralOptions) {
         self.name = name
-        isQuiet = quiet
+        isQuiet = general.quiet
+        isVerbose = general.verbose
     }
 
     func hear(_ event: RunEvent) {
@@ -48,6 +51,11 @@ final class Progress: Sendable {
 
     func show(_ text: String) {
         guard !isQuiet else { return }
+        if isVerbose {
+            let time = begin.duration(to: .now).inMilliseconds
+            Terminal.remark("\(name): \(time / 1000).\(String(time % 1000 + 1000).dropFirst()) s \(text)\n")
+            return
+        }
         Terminal.remark(isTerminal ? "\r\u{1B}[K\(name): \(text)" : "\(name): \(text)\n")
     }
 

@@ -50,7 +50,7 @@ extension RunVerb {
         let open = try await workplace.guest(guest.reference)
         return SnapshotCall(
             word: Self.word, workplace: workplace, open: open, options: options,
-            progress: Progress(open.identity.name, quiet: general.quiet), interruption: interruption,
+            progress: Progress(open.identity.name, general), interruption: interruption,
             wait: wait?.duration ?? .zero, begin: begin, startedAt: startedAt,
             request: try options.complete(wanted, for: open.identity, in: workplace))
     }

@@ -37,14 +37,19 @@ struct Stillpoint: AsyncParsableCommand {
         footprint_reduce()
         let done = DispatchSemaphore(value: 0)
         Task.detached {
-            // An option whose value may be left out is two for the parser, which else drops a value that it cannot read.
-            await obey(
-                CommandLine.arguments.dropFirst().map {
-                    $0.replacing("--shutdown=", with: "--shutdown-within=", maxReplacements: 1)
-                })
+            // What comes after -- is another's command.
+            let words = CommandLine.arguments.dropFirst()
+            let ours = words.prefix { $0 != "--" }
+            await obey(ours.map(Self.spelled) + words.dropFirst(ours.count))
             done.signal()
         }
         done.wait()
+    }
+
+    /// An option whose value may be left out is two for the parser, which else drops a value that it cannot read.
+    private static func spelled(_ word: String) -> String {
+        let short = "--shutdown="
+        return word.hasPrefix(short) ? "--shutdown-within=\(word.dropFirst(short.count))" : word
     }
 
     private static func obey(_ arguments: [String]) async {

@@ -22,6 +22,7 @@ extension Lab {
                 // What the guest writes meanwhile, it writes through QEMU.
                 let script = """
                     set -e
+                    test "$0" = --shutdown=now # not an option of ours
                     virsh --quiet qemu-monitor-command "$STILLPOINT_DOMAIN" --hmp \\
                         "qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend \\"write -P 34 0 64k\\"" >/dev/null
                     head -c 65536 "$STILLPOINT_DISK_vda" | tr -d '\\021' | wc -c
@@ -30,7 +31,7 @@ extension Lab {
                     test -s "$STILLPOINT_MANIFEST"; test "$STILLPOINT_FOLDER/vda.raw" = "$STILLPOINT_DISK_vda"
                     if echo x 2>/dev/null >"$STILLPOINT_DISK_vda"; then echo writable; fi
                     """
-                let ended = try await run(domain, [], "sh", "-c", script)
+                let ended = try await run(domain, [], "sh", "-c", script, "--shutdown=now")
                 #expect(ended.exit == 0, "\(ended)")
                 #expect(ended.lines == ["0", "16777216", "raw vda vdb crash"])
                 let image = try #require(try await Virsh.disks(of: domain.name)["vda"])

@@ -52,6 +52,26 @@ struct ApplicationChoiceTests {
         #expect(plan.foreseen == .reached)
     }
 
+    @Test("files on a network filesystem or in memory are on no disk, whatever is chosen")
+    func onNoDisk() throws {
+        func plan(_ paths: String...) throws -> MemberPlan {
+            var facts = try Sample.facts(applications: [Sample.application("postgresql", paths: paths)])
+            guard case .answers(var report) = facts.agent else { throw Failure(.internalError, "no report") }
+            report.survey?.otherMounts = [.init(mountpoint: "/var/lib/mysql/far", type: "nfs4")]
+            facts.agent = .answers(report)
+            return MemberPlan(of: facts, for: try Sample.request())
+        }
+        #expect(try plan("/var/lib/mysql/farther").applications.count == 1)
+        let wholly = try plan("/var/lib/mysql/far/data")
+        #expect(wholly.applications.isEmpty && wholly.foreseen == .reached)
+        #expect(
+            wholly.skippedApplications.map(\.reason)
+                == ["its files lie on /var/lib/mysql/far (nfs4), which is not part of the snapshot"])
+        let partly = try plan("/var/lib/mysql/data", "/var/lib/mysql/far")
+        #expect(partly.findings["application.split"]?.text.contains("/var/lib/mysql/far (nfs4)") == true)
+        #expect(partly.foreseen == .refused)
+    }
+
     @Test(
         "one that was asked for must be there, running and covered",
         arguments: [

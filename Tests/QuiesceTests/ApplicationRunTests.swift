@@ -146,6 +146,16 @@ struct ApplicationRunTests {
         #expect(try application("postgresql", of: report).held == false)
     }
 
+    @Test("a lock of which the guest knows nothing at the release did not hold, where the position rests on it")
+    func forgotten() async throws {
+        for (relation, exit): (Position.Relation, Int) in [(.exact, 10), (.atLeast, 0)] {
+            var world = try world(nil)
+            let position = Position(kind: "mariadb", relation: relation, fields: ["gtid": .text("0-1-2")])
+            world.guest.hooks = ["postgresql": [.preFreeze: [.done(HookReply(position: position))]]]
+            #expect(try await world.run().exit == exit)
+        }
+    }
+
     @Test("a release that is not confirmed is told by its own status, with the end of the lock")
     func stuck() async throws {
         var world = try world(nil, nil)

@@ -57,7 +57,7 @@ struct CoverageTests {
     @Test(
         "what the kernel cannot freeze limits the run to crash",
         arguments: [
-            ("/data", "vfat"), ("/boot/efi/more", "vfat"), ("/boot", "exfat"), ("/data", "ntfs"), ("/tank", "zfs"),
+            ("/data", "vfat"), ("/boot/efi/more", "vfat"), ("/boot", "exfat"), ("/data", "ntfs"),
         ])
     func cannotFreeze(mountpoint: String, type: String) throws {
         let coverage = try cover(
@@ -67,6 +67,15 @@ struct CoverageTests {
         #expect(coverage.findings.weight(of: "filesystem.cannotFreeze") == .limits(.crash))
         #expect(coverage.findings["filesystem.cannotFreeze"]?.text.contains(mountpoint) == true)
         #expect(coverage.freezable.map(\.mountpoint) == ["/"])
+    }
+
+    @Test("a ZFS pool on a chosen disk limits the run to crash, one on a disk that is left out does not")
+    func zfs() throws {
+        var survey = GuestSurvey()
+        survey.zfsDisks = [try Sample.target("vdb")]
+        let root = try Sample.filesystem("/", on: "vda1", disks: "vda")
+        #expect(ceiling(try cover(root, choosing: "vda", "vdb", survey: survey)) == .crash)
+        #expect(try cover(root, choosing: "vda", survey: survey).findings.obstacles.isEmpty)
     }
 
     @Test("what nobody can write to is ignored", arguments: ["iso9660", "squashfs", "udf", "erofs"])

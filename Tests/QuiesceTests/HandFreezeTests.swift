@@ -17,6 +17,12 @@ struct HandFreezeTests {
             world.plan, as: #require(RunID("0123456789abcdef0123456789abcdef")), lease: .seconds(30))
     }
 
+    private func known(
+        isFrozen: Bool?, power: GuestFacts.Power = .running, holder: String? = nil
+    ) -> HandFreeze.Thawable {
+        .init(power: power, isFrozen: isFrozen, holder: holder)
+    }
+
     @Test("the lease is running inside the guest before anything is frozen")
     func order() async throws {
         let world = try World()
@@ -109,18 +115,18 @@ struct HandFreezeTests {
     func foreignThaw() async throws {
         let world = try World()
         let failure = try await #require(throws: Failure.self) {
-            try await hand(world).thaw(foreign: false, agentSaysFrozen: true)
+            try await hand(world).thaw(known(isFrozen: true), foreign: false)
         }
         #expect(failure.status == .refused)
         #expect(failure.hint?.contains("--foreign") == true)
         #expect(world.log.count(.thaw) == 0)
-        #expect(try await hand(world).thaw(foreign: true, agentSaysFrozen: true).thawed == 2)
+        #expect(try await hand(world).thaw(known(isFrozen: true), foreign: true).thawed == 2)
     }
 
     @Test("where nothing is frozen nothing is sent")
     func nothingFrozen() async throws {
         let world = try World()
-        #expect(try await hand(world).thaw(foreign: false, agentSaysFrozen: false).thawed == nil)
+        #expect(try await hand(world).thaw(known(isFrozen: false), foreign: false).thawed == nil)
         #expect(world.log.count(.thaw) == 0)
     }
 
@@ -133,7 +139,7 @@ struct HandFreezeTests {
         var world = try World()
         _ = try await freeze(world)
         world.guest.thaws = [.success(count)]
-        let report = try await hand(world).thaw(foreign: false, agentSaysFrozen: false)
+        let report = try await hand(world).thaw(known(isFrozen: false), foreign: false)
         #expect(report.thawed == count)
         #expect(report.held == held)
         #expect(world.log.heard.suffix(5) == [.rescue, .thaw, .disarm, .tidy, .journalClosed])
@@ -143,7 +149,7 @@ struct HandFreezeTests {
     func unreadableJournal() async throws {
         let world = try World()
         world.log.refuse(.unfinished, Failure(.internalError, "database is malformed"))
-        #expect(try await hand(world).thaw(foreign: true, agentSaysFrozen: true).thawed == 2)
+        #expect(try await hand(world).thaw(known(isFrozen: true), foreign: true).thawed == 2)
     }
 
     @Test("a journal that cannot be closed does not hide that the guest is thawed")
@@ -151,6 +157,45 @@ struct HandFreezeTests {
         let world = try World()
         _ = try await freeze(world)
         world.log.refuse(.journalClosed, Failure(.internalError, "disk full"))
-        #expect(try await hand(world).thaw(foreign: false, agentSaysFrozen: true).thawed == 2)
+        #expect(try await hand(world).thaw(known(isFrozen: true), foreign: false).thawed == 2)
+    }
+
+    @Test("an agent that does not say leaves it open whether the guest is frozen")
+    func silentAgent() async throws {
+        let world = try World()
+        let failure = try await #require(throws: Failure.self) {
+            try await hand(world).thaw(known(isFrozen: nil), foreign: false)
+        }
+        #expect(failure.status == .maybeFrozen && failure.hint?.contains("--foreign") == true)
+        #expect(world.log.count(.thaw) == 0)
+    }
+
+    @Test("a connection that could not be tested is no reason not to try")
+    func noRescue() async throws {
+        let world = try World()
+        _ = try await freeze(world)
+        world.log.refuse(.rescue, Failure(.refused, "the agent is busy"))
+        #expect(try await hand(world).thaw(known(isFrozen: nil), foreign: false).thawed == 2)
+    }
+
+    @Test("a guest that is off has nothing frozen; one that is paused cannot be reached")
+    func power() async throws {
+        let world = try World()
+        _ = try await freeze(world)
+        #expect(try await hand(world).thaw(known(isFrozen: nil, power: .shutOff), foreign: false).thawed == nil)
+        let failure = try await #require(throws: Failure.self) {
+            try await hand(world).thaw(known(isFrozen: nil, power: .paused("by its user")), foreign: true)
+        }
+        #expect(failure.status == .maybeFrozen && failure.hint?.contains("virsh resume") == true)
+        #expect(world.log.count(.thaw) == 0)
+    }
+
+    @Test("of a run that is at work the guest is thawed, and the rest is its own")
+    func liveRun() async throws {
+        let world = try World()
+        _ = try await freeze(world)
+        let report = try await hand(world).thaw(known(isFrozen: true, holder: "snapshot, process 7"), foreign: false)
+        #expect(report.thawed == 2)
+        #expect(world.log.heard.suffix(2) == [.rescue, .thaw])
     }
 }

@@ -57,6 +57,14 @@ struct PositionComparisonTests {
         #expect(differs(recorded.compared(with: mariadb("0-1-2", "binlog.000042", 1000))))
     }
 
+    @Test("MongoDB's positions carry the time at which they were asked for, so that they always differ")
+    func asked() {
+        func at(_ time: String) -> Position {
+            Position(kind: "mongodb", relation: .exact, fields: ["time": .text(time)])
+        }
+        #expect(!differs(at("2026-11-29T00:00:00Z").compared(with: at("2026-11-29T00:05:00Z"))))
+    }
+
     @Test("what cannot be compared is told, never taken for equal")
     func incomparable() {
         let redis = Position(kind: "redis", relation: .exact, fields: ["offset": .number(5), "lastSave": .number(9)])

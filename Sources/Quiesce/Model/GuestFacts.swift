@@ -189,7 +189,21 @@ public struct GuestSurvey: Sendable, Hashable {
         }
     }
 
+    /// A mount of data that no block device carries, so that the agent does not list it: NFS, tmpfs, ZFS and the like.
+    public struct OtherMount: Sendable, Hashable {
+        public var mountpoint: String
+        public var type: String
+
+        public init(mountpoint: String, type: String) {
+            self.mountpoint = mountpoint
+            self.type = type
+        }
+    }
+
     public var volumeGroups: [VolumeGroup]
+    public var otherMounts: [OtherMount] = []
+    /// Disks with members of mounted ZFS pools.
+    public var zfsDisks: Set<DiskTarget> = []
     /// Why expedited RCU must stay off in this guest; nil when it may be used.
     public var expediteObstacle: String?
     public var hasSystemd: Bool

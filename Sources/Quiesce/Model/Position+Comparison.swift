@@ -21,6 +21,7 @@ extension Position {
         case "sqlite": return equal("databases", recovered)
         case "etcd": return first([equal("clusterId", recovered), atLeast("revision", recovered)])
         case "redis": return atLeast("lastSave", recovered, saying: "the replication offset is not kept over a restart")
+        case "mongodb": return .incomparable("its own hook holds the times of the last writes against each other")
         default:
             return relation == .exact ? comparedWholly(with: recovered) : .incomparable("not comparable by the host")
         }

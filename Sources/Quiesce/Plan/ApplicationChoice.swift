@@ -10,6 +10,7 @@ struct ApplicationChoice {
 
     private let guest: String
     private let filesystems: [Filesystem]
+    private let otherMounts: [GuestSurvey.OtherMount]
     private let chosen: Set<DiskTarget>
 
     init(of facts: GuestFacts, for request: SnapshotRequest, chosen: Set<DiskTarget>) {
@@ -17,6 +18,7 @@ struct ApplicationChoice {
         self.chosen = chosen
         let report = facts.agent.report
         filesystems = report?.filesystems ?? []
+        otherMounts = report?.survey?.otherMounts ?? []
         guard request.runsHooks, request.freezes, let report else { return }
         for application in report.applications { place(application) }
         if let required = request.required ?? request.configured, required == .application, !isAnythingFound {
@@ -72,13 +74,19 @@ struct ApplicationChoice {
     private mutating func covers(_ facts: ApplicationFacts) -> Bool? {
         var inside: Set<DiskTarget> = []
         var outside: Set<DiskTarget> = []
+        var elsewhere: [String] = []
         for path in facts.paths {
-            guard let filesystem = filesystem(of: path) else { continue }
+            let filesystem = filesystem(of: path)
+            if let other = otherMount(of: path, below: filesystem?.mountpoint) {
+                elsewhere.append("\(other.mountpoint) (\(other.type))")
+                continue
+            }
+            guard let filesystem else { continue }
             inside.formUnion(filesystem.targets.intersection(chosen))
             outside.formUnion(filesystem.targets.subtracting(chosen))
         }
-        if outside.isEmpty { return true }
-        let missing = outside.sorted().map(\.description).joined(separator: " and ")
+        if outside.isEmpty, elsewhere.isEmpty { return true }
+        let missing = (outside.sorted().map(\.description) + Set(elsewhere).sorted()).joined(separator: " and ")
         if inside.isEmpty {
             let reason = "its files lie on \(missing), which is not part of the snapshot"
             if facts.choice.place != nil, facts.choice.policy == .fail {
@@ -96,8 +104,20 @@ struct ApplicationChoice {
         findings.append(
             Finding(
                 .refuses(.refused), "application.split", "\(text), and a copy without them does not start",
-                fix: ["take \(missing) too, or go without hooks:   --no-hooks"]))
+                fix: [
+                    elsewhere.isEmpty
+                        ? "take \(missing) too, or go without hooks:   --no-hooks"
+                        : "have all its files on disks of the guest's, or go without hooks:   --no-hooks"
+                ]))
         return nil
+    }
+
+    /// No disk that could be chosen carries it.
+    private func otherMount(of path: String, below mountpoint: String?) -> GuestSurvey.OtherMount? {
+        let found = otherMounts.filter { path == $0.mountpoint || path.hasPrefix($0.mountpoint + "/") }
+            .max { $0.mountpoint.utf8.count < $1.mountpoint.utf8.count }
+        guard let found, found.mountpoint.utf8.count >= mountpoint?.utf8.count ?? 0 else { return nil }
+        return found
     }
 
     /// The filesystem whose mount point is the longest beginning of the path.

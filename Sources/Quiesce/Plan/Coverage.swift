@@ -11,7 +11,7 @@ struct Coverage {
 
     /// Types whose kernel driver has no freeze (FIFREEZE says EOPNOTSUPP, which qemu-ga skips without a word).
     private static let cannotFreeze: Set = [
-        "vfat", "msdos", "exfat", "iso9660", "udf", "squashfs", "erofs", "ntfs", "fuseblk", "minix", "zfs",
+        "vfat", "msdos", "exfat", "iso9660", "udf", "squashfs", "erofs", "ntfs", "fuseblk", "minix",
     ]
     private static let neverWritten: Set = ["iso9660", "squashfs", "erofs", "udf"]
     private static let bootFolders: Set = ["/boot/efi", "/efi", "/boot"]
@@ -25,6 +25,13 @@ struct Coverage {
         }
         for group in report.survey?.volumeGroups ?? [] {
             guardAgainstSplit("volume group \(group.name)", group.targets, chosen)
+        }
+        if let disks = report.survey?.zfsDisks.intersection(chosen), !disks.isEmpty {
+            findings.append(
+                Finding(
+                    .limits(.crash), "filesystem.cannotFreeze",
+                    "\(Self.list(disks)) carries a ZFS pool, which the guest agent cannot freeze",
+                    fix: ["leave its disks out, or move the data to ext4, XFS or btrfs"]))
         }
         if report.survey == nil {
             findings.append(

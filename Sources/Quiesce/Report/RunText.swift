@@ -48,6 +48,7 @@ extension RunReport {
                 page.rows("go back", ["virsh snapshot-revert \(member.domain.name) \(snapshot.name)"])
                 page.rows("remove", ["virsh snapshot-delete \(member.domain.name) \(snapshot.name)"])
             } else {
+                page.rows("go back", ["stillpoint revert \(member.domain.name) \(snapshot.name)"])
                 page.rows("carry on", ["stillpoint commit \(member.domain.name) \(snapshot.name)"])
             }
         }
@@ -122,7 +123,7 @@ extension Position {
         switch kind {
         case "postgresql": "LSN \(word("lsn")), timeline \(word("timeline"))"
         case "mariadb", "mysql": "\(word("file")):\(word("position")), \(word("gtid"))"
-        case "redis": "offset \(word("offset"))"
+        case "redis": relation == .exact ? "offset \(word("offset"))" : "saved at \(word("lastSave"))"
         default: fields.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: ", ")
         }
     }

@@ -103,23 +103,57 @@ public struct HandFreeze: Sendable {
         try? await control.tidy(run)
     }
 
-    /// Thaws our own freeze; another's only when told to.
-    public func thaw(foreign: Bool, agentSaysFrozen: Bool) async throws(Failure) -> ThawReport {
-        let ours = try await ownFreezes(orNone: foreign)
-        if ours.isEmpty, !foreign {
-            guard agentSaysFrozen else { return ThawReport(domain: guest, thawed: nil, held: nil) }
-            throw Failure(
-                .refused, "\(guest.name) is frozen, and not by us: whoever froze it may be in the middle of something",
-                hint: "stillpoint thaw \(guest.name) --foreign")
+    /// What is known of the guest before it is thawed.
+    public struct Thawable: Sendable {
+        public var power: GuestFacts.Power
+        /// What the agent believes; nil where it does not say.
+        public var isFrozen: Bool?
+        /// A process that is at work on it.
+        public var holder: String?
+
+        public init(power: GuestFacts.Power, isFrozen: Bool?, holder: String?) {
+            self.power = power
+            self.isFrozen = isFrozen
+            self.holder = holder
         }
-        try await control.prepareRescue()
+    }
+
+    /// Thaws our own freeze; another's only when told to. A run that is at work does not succeed then, and goes on to let go
+    /// of what it holds.
+    public func thaw(_ known: Thawable, foreign: Bool) async throws(Failure) -> ThawReport {
+        let ours = try await ownFreezes(orNone: foreign)
+        switch known.power {
+        case .running: break
+        case .shutOff: return ThawReport(domain: guest, thawed: nil, held: nil)
+        case .paused(let why), .other(let why):
+            throw Failure(
+                .maybeFrozen, "\(guest.name) may be frozen, and no thaw can reach it: it is paused (\(why))",
+                hint: "virsh resume \(guest.name)\nstillpoint thaw \(guest.name)")
+        }
+        if ours.isEmpty, !foreign {
+            switch known.isFrozen {
+            case false?: return ThawReport(domain: guest, thawed: nil, held: nil)
+            case true?:
+                throw Failure(
+                    .refused,
+                    "\(guest.name) is frozen, and not by us: whoever froze it may be in the middle of something",
+                    hint: "stillpoint thaw \(guest.name) --foreign")
+            case nil:
+                throw Failure(
+                    .maybeFrozen,
+                    "\(guest.name) may be frozen, though by nobody known here: its agent does not say",
+                    hint: "stillpoint thaw \(guest.name) --foreign")
+            }
+        }
+        // Without a connection of its own the thaw goes the ordinary way.
+        try? await control.prepareRescue()
         let outcome = await Thaw(guest: control, time: time, interruption: interruption).untilProved()
         guard case .thawed(let count) = outcome else {
             throw Failure(
                 .maybeFrozen, "\(guest.name) may still be frozen: no thaw was confirmed",
                 hint: "as root in the guest, on its console:   echo j > /proc/sysrq-trigger")
         }
-        for run in ours {
+        for run in ours where known.holder == nil {
             await callOff(run.run)
             // What it did to the disks is left to `recover`, which needs the entry.
             if run.touchesDisks {

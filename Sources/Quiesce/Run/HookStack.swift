@@ -126,7 +126,8 @@ struct HookStack: Sendable {
             case .done(let reply):
                 entries[index].isReleased = true
                 merge(reply, into: index)
-                if reply.held == false, entries[index].failure == nil {
+                let lost = reply.held == false || reply.held == nil && before == .locked && isExact(index)
+                if lost, entries[index].failure == nil {
                     entries[index].failure = reply.lost ?? "its lock did not hold"
                 }
             case .busy(let why), .denied(let why), .failed(let why), .unknown(let why):
@@ -135,6 +136,9 @@ struct HookStack: Sendable {
             }
         }
     }
+
+    /// Its position holds for the cut by its lock alone.
+    private func isExact(_ index: Int) -> Bool { entries[index].reply.position?.relation == .exact }
 
     private mutating func call(
         _ verb: HookVerb, _ index: Int, lease: Duration, outcome: HookCall.Outcome? = nil, within limit: Duration

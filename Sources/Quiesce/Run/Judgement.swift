@@ -33,16 +33,18 @@ struct Judgement {
     }
 
     private func judgeApplications(_ verdict: inout Verdict) {
-        for entry in hooks where entry.application.isRequired {
-            if let failure = entry.failure {
+        for entry in hooks {
+            if entry.application.isRequired, let failure = entry.failure {
                 verdict.lower(to: .filesystem, because: "\(entry.application.label): \(failure)")
             }
             if let failure = entry.releaseFailure {
-                verdict.lower(
-                    to: .filesystem,
-                    because:
-                        "\(entry.application.label): its release was not confirmed (\(failure)); its lock ends by itself within \(plan.maxHold.forPeople)"
-                )
+                let why =
+                    "\(entry.application.label): its release was not confirmed (\(failure)); its lock ends by itself within \(plan.maxHold.forPeople)"
+                if entry.application.isRequired {
+                    verdict.lower(to: .filesystem, because: why)
+                } else {
+                    verdict.reasons.append(why)
+                }
             }
         }
     }

@@ -167,6 +167,7 @@ extension SnapshotRun {
             record.add(.register, .ok, from: start, to: ports.time.now)
         } catch {
             record.add(.register, .failed, from: start, to: ports.time.now, error.message)
+            record.verdict.reasons.append("virsh does not list this snapshot: \(error.message)")
             tell(.note("virsh does not list this snapshot: \(error.message)"))
         }
     }

@@ -63,7 +63,7 @@ struct LibvirtCloneHost: CloneHost {
         try Self.demandRoom(for: plan, in: scratch)
         // Held until QEMU has them open: nobody begins to merge into one meanwhile.
         var locks: [FrozenDisk] = []
-        for disk in plan.disks { locks.append(try FrozenDisk(reading: disk)) }
+        for disk in plan.disks { locks.append(try FrozenDisk(disk)) }
         try await ledger.begin(plan)
         let folder: CloneFolder
         do throws(Failure) { folder = try CloneFolder(making: plan.folder) } catch {
@@ -152,23 +152,6 @@ struct LibvirtCloneHost: CloneHost {
             } catch .noSuchFileOrDirectory { return }
             let bytes = try source.read(min(Int(clamping: source.status().size), 64 << 20))
             try OpenFile(posix { open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600) }).write(bytes)
-        }
-    }
-}
-
-extension FrozenDisk {
-    /// - Throws: who writes to it, or why it cannot be read.
-    fileprivate init(reading disk: MemberReport.Disk) throws(Failure) {
-        do throws(Refusal) {
-            try self.init(
-                FrozenImage(target: disk.target.description, path: disk.frozenImage, format: disk.format))
-        } catch {
-            switch error {
-            case .unreadable(let why): throw Failure(.refused, "\(disk.target): \(why)")
-            case .inUse(let path):
-                let holder = ImageHolder.writer(of: path) ?? "another process"
-                throw Failure(.busy, "\(disk.target): \(path) is in use for writing by \(holder)")
-            }
         }
     }
 }

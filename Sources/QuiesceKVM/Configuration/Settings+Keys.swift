@@ -96,11 +96,7 @@ extension YAMLNode {
     }
 
     fileprivate func window() throws(Failure) -> Duration {
-        let longest = SnapshotRequest.longestWindow
-        guard let window = Duration(parsing: try text()), window > .zero, window <= longest else {
-            throw failure("a time such as 5s or 500ms is wanted here, \(longest.forPeople) at most")
-        }
-        return window
+        try time(in: SnapshotRequest.shortestWindow...SnapshotRequest.longestWindow, "2s to 30s")
     }
 
     fileprivate func hold() throws(Failure) -> Duration { try time(in: SnapshotRequest.holds, "2s to 10m") }

@@ -18,6 +18,8 @@ extension GuestScript {
             # In a file: what systemd-run gets as an argument it expands.
             cat >"$d/script" <<'END'
             d=$1 stop=$2
+            # Its words are understood below.
+            export LC_ALL=C
             read -r me _ </proc/self/stat
             # Once through everything that is run later, so that it is in memory.
             fsfreeze --version

@@ -74,9 +74,19 @@ extension GuestScript {
                     case $v in LVM-*) say "lvm $n $v" ;; esac
                 fi
             done
-            while read -r _ _ _ _ m o _; do
+            z=
+            while read -r _ _ _ _ m o t; do
                 case ,$o, in *,ro,*) say "ro $m" ;; esac
+                t=" $t"
+                t=${t#* - }
+                case ${t%% *} in
+                    zfs) z=1 ;;
+                    nfs* | cifs | smb3 | ceph | 9p | virtiofs | tmpfs | ramfs | fuse.* | lustre | gpfs | afs) ;;
+                    *) continue ;;
+                esac
+                say "other ${t%% *} $m"
             done </proc/self/mountinfo
+            [ -n "$z" ] && blkid -t TYPE=zfs_member -o device 2>/dev/null | while read -r d; do say "zfs ${d##*/}"; done
             n='
             '
             p=$n

@@ -19,6 +19,7 @@ struct SurveyReply {
         var targets: [String: DiskTarget] = [:]
         var below: [String: Set<String>] = [:]
         var groups: [String: (name: String?, devices: Set<String>)] = [:]
+        var zfs: Set<String> = []
         var rcuNormal = false
         var isolated = ""
         survey.hasSystemd = false
@@ -39,6 +40,10 @@ struct SurveyReply {
                 groups[group]?.devices.insert(words[1])
             case ("has", 2): present.insert(words[1])
             case ("ro", 2): readOnlyMounts.insert(Self.unescaped(words[1]))
+            case ("other", 3):
+                survey.otherMounts.append(
+                    .init(mountpoint: Self.unescaped(words[2]), type: words[1].printable(limit: 32)))
+            case ("zfs", 2): zfs.insert(words[1])
             default: break
             }
         }
@@ -48,6 +53,7 @@ struct SurveyReply {
             }
             return .init(name: (group.name ?? id).printable(limit: 128), targets: found)
         }.filter { !$0.targets.isEmpty }
+        for device in zfs { survey.zfsDisks.formUnion(Self.disks(under: device, below, targets)) }
         if rcuNormal {
             survey.expediteObstacle = "rcu_normal is set in the guest"
         } else if !isolated.isEmpty {

@@ -92,18 +92,7 @@ public final class ImageExport: Sendable {
 
     private static func open(_ disks: [MemberReport.Disk]) throws(Failure) -> [FrozenDisk] {
         var open: [FrozenDisk] = []
-        for disk in disks {
-            let image = FrozenImage(target: disk.target.description, path: disk.frozenImage, format: disk.format)
-            do throws(FrozenDisk.Refusal) { open.append(try FrozenDisk(image)) } catch {
-                switch error {
-                case .unreadable(let reason):
-                    throw Failure(.refused, "the frozen image of \(disk.target) cannot be read: \(reason)")
-                case .inUse(let path):
-                    throw Failure(
-                        .busy, "\(ImageCheckError.imageInUse(image: path, holder: ImageHolder.writer(of: path)))")
-                }
-            }
-        }
+        for disk in disks { open.append(try FrozenDisk(disk)) }
         return open
     }
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Quiesce
+
 /// A frozen image that can be opened, kept from writers while this lives.
 struct FrozenDisk: Sendable {
     let image: FrozenImage
@@ -27,6 +29,23 @@ struct FrozenDisk: Sendable {
             }
             guard let lock else { throw .inUse(layer.path) }
             return lock
+        }
+    }
+}
+
+extension FrozenDisk {
+    /// - Throws: who writes to it, or why it cannot be read.
+    init(_ disk: MemberReport.Disk) throws(Failure) {
+        do throws(Refusal) {
+            try self.init(FrozenImage(target: disk.target.description, path: disk.frozenImage, format: disk.format))
+        } catch {
+            switch error {
+            case .unreadable(let reason):
+                throw Failure(.refused, "the frozen image of \(disk.target) cannot be read: \(reason)")
+            case .inUse(let path):
+                throw Failure(
+                    .busy, "\(ImageCheckError.imageInUse(image: path, holder: ImageHolder.writer(of: path)))")
+            }
         }
     }
 }

@@ -49,7 +49,7 @@ struct Copy: Verb {
         defer { withExtendedLifetime(signals) {} }
         let open = try await workplace.guest(domain)
         if second == nil { try await demandFolder(workplace, open.identity) }
-        let progress = Progress(open.identity.name, quiet: general.quiet)
+        let progress = Progress(open.identity.name, general)
         var request = CopyRequest(to: folder, format ?? .qcow2)
         (request.isCompressed, request.isVerified, request.bandwidth) = (compress, verify, bandwidth?.bytes)
         let report = try await workplace.manifest(of: open.identity, name)

@@ -34,7 +34,7 @@ struct End: Verb {
         let signals = Signals(interruption)
         defer { withExtendedLifetime(signals) {} }
         let open = try await workplace.guest(domain)
-        let progress = Progress(open.identity.name, quiet: general.quiet)
+        let progress = Progress(open.identity.name, general)
         let uses = try await open.openUses().filter { use in
             (wanted == nil || use.run == wanted) && (label == nil || use.label == label)
         }

@@ -92,6 +92,7 @@ struct HooksInstall: Verb {
 
     func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
         let workplace = try workplace(general)
+        if !print { try workplace.uri.demandLocal(for: "hooks install") }
         let open = try await workplace.guest(options.guest.reference)
         let dropIns = DropIns(try options.choices(of: open.identity, in: workplace), for: open.identity.name)
         let report: InstallationReport

@@ -7,7 +7,7 @@ import QuiesceKVM
 struct Prune: MergeVerb {
     static let configuration = CommandConfiguration(
         commandName: "prune",
-        abstract: "Delete old snapshots of ours and what reverts left; what is exported, pinned or begun stays.")
+        abstract: "Delete old snapshots of ours and what reverts left; what is exported or begun stays.")
     static let command = CommitRun.Request.Command.prune
 
     @ParentCommand var parent: Stillpoint
@@ -38,7 +38,7 @@ struct Prune: MergeVerb {
             request.rule = .olderThan(olderThan.duration)
         } else if abandoned {
             request.rule = .abandonedOnly
-        } else if let rule = workplace.pruneRule {
+        } else if let rule = try workplace.pruneRule() {
             request.rule = rule
         } else {
             throw Failure(

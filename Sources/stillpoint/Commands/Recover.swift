@@ -27,7 +27,7 @@ struct Recover: Verb {
         let report = try await workplace.recover(
             domain, repairs: repair, isDryRun: dryRun, interruption: interruption
         ) { name in
-            let progress = Progress(name, quiet: general.quiet)
+            let progress = Progress(name, general)
             return { progress.hear($0) }
         }
         try output.result(report) { report.text($0) }

@@ -46,7 +46,7 @@ struct Restore: Verb {
         let interruption = Interruption()
         let signals = Signals(interruption)
         defer { withExtendedLifetime(signals) {} }
-        let progress = Progress(name ?? "restore", quiet: general.quiet)
+        let progress = Progress(name ?? "restore", general)
         umask(0o077)
         let restoration = try await workplace.restoration(
             of: manifest, as: name, to: folder, interruption: interruption

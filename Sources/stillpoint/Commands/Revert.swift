@@ -56,7 +56,7 @@ struct Revert: Verb {
         let signals = Signals(interruption)
         defer { withExtendedLifetime(signals) {} }
         let open = try await workplace.guest(domain)
-        let progress = Progress(open.identity.name, quiet: general.quiet)
+        let progress = Progress(open.identity.name, general)
         let revert = RevertRun(
             open.identity, through: try open.lifePorts(), interruption: interruption
         ) { progress.hear($0) }

@@ -64,7 +64,7 @@ struct Run: RunVerb {
         call.progress.clear()
         try output.result(handover) { _ in "" }
         let status = handover.run.conclude()
-        if passExit, let exit = handover.command?.exit { Glibc.exit(exit) }
+        if passExit, status == .commandFailed, let exit = handover.command?.exit { Glibc.exit(exit) }
         return status
     }
 }

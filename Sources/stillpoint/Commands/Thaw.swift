@@ -26,7 +26,7 @@ struct Thaw: Verb {
         let report = try await HandFreeze(
             open.identity, control: open.control(for: .random()), journal: workplace.journal, time: workplace.time,
             interruption: interruption
-        ).thaw(foreign: foreign, agentSaysFrozen: await open.agentSaysFrozen())
+        ).thaw(try await open.thawable(), foreign: foreign)
         try output.result(report) { report.text($0) }
         return .reached
     }

@@ -50,7 +50,7 @@ struct Verify: Verb {
         if all { return try await verifyAll(workplace, interruption, general) }
         guard let domain else { throw Failure(.usage, "no domain is named", hint: "stillpoint list") }
         let open = try await workplace.guest(domain)
-        let progress = Progress(open.identity.name, quiet: general.quiet)
+        let progress = Progress(open.identity.name, general)
         let manifest = try await workplace.manifest(of: open.identity, name)
         if clone.dryRun, let run = RunID(manifest.run) {
             let plan = try await clone.run(on: open, in: workplace, interruption, progress).plan(
@@ -89,7 +89,7 @@ struct Verify: Verb {
             if let status = interruption.status {
                 throw Failure(status, "interrupted, \(result.verified.count) verified")
             }
-            let progress = Progress("\(entry.guest.name) \(entry.name)", quiet: general.quiet)
+            let progress = Progress("\(entry.guest.name) \(entry.name)", general)
             do throws(Failure) {
                 let open = try await workplace.guest(entry.guest.uuid)
                 let manifest = try await workplace.manifest(of: open.identity, entry.name)

@@ -32,7 +32,7 @@ struct SettingsTests {
               db01:
                 exclude: [vdc,
                           vdd]
-                maxFreeze: 500ms
+                maxFreeze: 2500ms
               "web 1":
                 require: crash
                 maxHold: 3s
@@ -42,7 +42,7 @@ struct SettingsTests {
         let vdd = try #require(DiskTarget("vdd"))
         #expect(settings.guest("db01").exclude == [vdc: "config.yaml line 4", vdd: "config.yaml line 5"])
         #expect(settings.guest("db01").require == .application)
-        #expect(settings.guest("db01").maxFreeze == .milliseconds(500))
+        #expect(settings.guest("db01").maxFreeze == .milliseconds(2500))
         #expect(settings.guest("web 1").require == .crash)
         #expect(settings.guest("web 1").maxHold == .seconds(3))
         #expect(
@@ -77,7 +77,8 @@ struct SettingsTests {
         arguments: [
             ("defaults: { require: none }", "1:22"), ("defaults: { require: [crash] }", "1:22"),
             ("defaults: { maxFreeze: 5 }", "1:24"), ("defaults: { maxFreeze: 31s }", "1:24"),
-            ("defaults: { maxFreeze: 0s }", "1:24"), ("guests: { a: { exclude: vdc } }", "1:25"),
+            ("defaults: { maxFreeze: 0s }", "1:24"), ("defaults: { maxFreeze: 500ms }", "1:24"),
+            ("guests: { a: { exclude: vdc } }", "1:25"),
             ("guests: { a: { exclude: [vdc, ../x] } }", "1:31"), ("chain: { warn: -1 }", "1:16"),
             ("prune: { keep: -1 }", "1:16"), ("prune: { olderThan: 7 }", "1:21"),
             ("prune: { keep: 7, olderThan: 7d }", "1:30"),

@@ -95,11 +95,15 @@ struct DeadManTests {
         #expect(try run(.disarm, ["abc"]).output == "sysrq\n")
     }
 
-    @Test("what is not frozen any more is no reason for that")
+    @Test("what is not frozen any more is no reason for that, in whatever language the guest speaks")
     func thawedAlready() throws {
         try scratch.program(
-            "[ \"$1\" = --version ] || { echo 'fsfreeze: /: unfreeze failed: Invalid argument' >&2; exit 1; }",
-            at: "bin/fsfreeze")
+            """
+            [ "$1" = --version ] && exit
+            [ "${LC_ALL-}" = C ] && why='Invalid argument' || why='Das Argument ist ungültig'
+            echo "fsfreeze: /: unfreeze failed: $why" >&2
+            exit 1
+            """, at: "bin/fsfreeze")
         try arm("/")
         #expect(try run(.steady, ["abc", "8", "1", "/"]).status == 0)
         try endSleep()

@@ -47,6 +47,20 @@ struct SurveyReplyTests {
         #expect(SurveyReply(result.output, try disks()) != nil)
     }
 
+    @Test("mounts without a block device, and the disks of a ZFS pool")
+    func other() throws {
+        let survey = try #require(
+            try reply(
+                "disk vdb /sys/devices/pci0000:00/0000:00:05.0/virtio3/block/vdb", "part vdb1 vdb",
+                #"other nfs4 /mnt/a\040b"#, "other zfs /tank", "zfs vdb1")
+        ).survey
+        #expect(
+            survey.otherMounts == [
+                .init(mountpoint: "/mnt/a b", type: "nfs4"), .init(mountpoint: "/tank", type: "zfs"),
+            ])
+        #expect(survey.zfsDisks.map(\.description) == ["vdb"])
+    }
+
     @Test("a volume group over two disks, one of them partitioned, is on both, under its own name")
     func lvm() throws {
         let reply = try reply(
