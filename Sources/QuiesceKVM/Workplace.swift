@@ -12,17 +12,21 @@ public struct Workplace: Sendable {
     public let time = SystemTime()
     let state: StateFolder
     let ledger: Ledger
-    private let configuration: String?
+    private let configuration: Result<Settings, Failure>
 
     public init(_ uri: HypervisorURI, stateFolder: String?, configuration: String?) throws(Failure) {
         self.uri = uri
-        self.configuration = configuration
+        do throws(Failure) { self.configuration = .success(try Settings(file: configuration)) } catch {
+            self.configuration = .failure(error)
+        }
         state = try StateFolder(stateFolder)
         ledger = Ledger(in: state)
     }
 
-    /// Read by those alone who go by it: a wrong word in it keeps nobody from a thaw.
-    func settings() throws(Failure) -> Settings { try Settings(file: configuration) }
+    func settings() throws(Failure) -> Settings { try configuration.get() }
+
+    /// What brings a guest to safety does without: a wrong word in it keeps nobody from a thaw.
+    public func demandConfiguration() throws(Failure) { _ = try settings() }
 
     public var journal: any Journal { ledger.journalWithFailpoints }
     public var catalogue: any Catalogue { ledger.catalogueWithFailpoints }

@@ -7,6 +7,8 @@ import QuiesceKVM
 
 /// What every command has in common: it opens the workplace, does one thing, and ends with a published status.
 protocol Verb: AsyncParsableCommand {
+    /// It brings a guest to safety, or says how it stands, whatever the configuration says.
+    static var rescues: Bool { get }
     var parent: Stillpoint { get }
     var general: GeneralOptions { get }
     var output: Output { get throws(Failure) }
@@ -14,6 +16,8 @@ protocol Verb: AsyncParsableCommand {
 }
 
 extension Verb {
+    static var rescues: Bool { false }
+
     func run() async throws {
         let options = general.over(parent.general)
         let status: ExitStatus
@@ -29,6 +33,8 @@ extension Verb {
     }
 
     func workplace(_ options: GeneralOptions) throws(Failure) -> Workplace {
-        try Workplace(options.uri, stateFolder: options.stateDir, configuration: options.config)
+        let workplace = try Workplace(options.uri, stateFolder: options.stateDir, configuration: options.config)
+        if !Self.rescues { try workplace.demandConfiguration() }
+        return workplace
     }
 }

@@ -183,6 +183,11 @@ struct CommandLineTests {
         #expect(missing.status == 78)
     }
 
+    @Test("and keeps nobody from bringing a guest to safety", arguments: ["thaw", "recover", "status"])
+    func rescued(_ word: String) throws {
+        #expect(try Command()(word, "db01", "--config", "/nonexistent/c.yaml").status == 69)
+    }
+
     @Test("a hypervisor that does not answer ends with 69, and with --json as one object", arguments: words)
     func unreachable(_ word: String) throws {
         // What these want besides the domain.

@@ -9,6 +9,8 @@ struct Recover: Verb {
         commandName: "recover",
         abstract: "Bring every interrupted run to safety: thaw, release, clean up, adopt, resume.")
 
+    static let rescues = true
+
     @ParentCommand var parent: Stillpoint
     @Argument(help: "Name, id or UUID; every guest with an interrupted run without it.") var domain: String?
     @Flag(help: "Make the saved definition name what QEMU writes to, where they disagree.") var repair = false

@@ -9,6 +9,8 @@ struct Status: Verb {
         commandName: "status",
         abstract: "Where the guest stands: agent, freeze, runs, jobs.")
 
+    static let rescues = true
+
     @ParentCommand var parent: Stillpoint
     @OptionGroup var guest: DomainArgument
     @OptionGroup var shape: OutputOptions

@@ -9,6 +9,8 @@ struct Thaw: Verb {
         commandName: "thaw",
         abstract: "Thaw what we froze; never waits for a lock.")
 
+    static let rescues = true
+
     @ParentCommand var parent: Stillpoint
     @OptionGroup var guest: DomainArgument
     @Flag(help: "A freeze that is not ours, too.") var foreign = false
