@@ -34,7 +34,7 @@ extension Workplace {
     ) async throws(Failure) -> (entries: [CatalogueEntry], rest: Int) {
         var (due, rest) = ([CatalogueEntry](), 0)
         for entry in try await ledger.entries(of: nil)
-        where entry.fate == .kept && entry.guest.uri == uri.description {
+        where [.kept, .merging].contains(entry.fate) && entry.guest.uri == uri.description {
             let asked = level ?? (entry.consistency >= .filesystem ? .filesystem : .chain)
             let last = try await ledger.verifications(of: entry.run, entry.guest).last {
                 $0.level >= asked && $0.result != .notChecked

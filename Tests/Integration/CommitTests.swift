@@ -73,6 +73,14 @@ extension Lab.Base {
 
         let late = try await guest.stillpoint("commit", guest.name, "--bandwidth", "1M", "--timeout", "1s", "--json")
         try expectFailure(late, 75, "vde", "overlays stay", isJSON: true)
+        // Its frozen image holds what was written after the cut by now.
+        let list = try await guest.stillpoint("list", guest.name, "--json").json["snapshots"]?.array
+        #expect(list?.compactMap { $0["standing"]?.string } == ["merging"])
+        for words in [["revert", "slow", "--destroy"], ["copy", "slow", "/var/tmp/never"]] {
+            let refused = try await guest.stillpoint.run([words[0], guest.name] + words.dropFirst() + ["--json"])
+            try expectFailure(refused, 20, "a merge of slow was begun", isJSON: true)
+        }
+        #expect(try await guest.stillpoint("verify", guest.name, "slow").exit == 24)
         #expect(try await guest.stillpoint("jobs", guest.name, "--json").json["jobs"]?.array?.isEmpty == true)
 
         let stopped = try await guest.stillpoint(

@@ -45,13 +45,14 @@ struct CommitRunTests {
         let report = try await commit(world)
         #expect(
             Array(world.log.heard.dropFirst(before)) == [
-                .observe, .journalOpened, .merging, .merge, .disks, .definition, .defined, .disks, .removing, .remove,
+                .observe, .journalOpened, .merging, .mark, .merge, .disks, .definition, .defined, .disks, .removing,
+                .remove,
                 .forgotten, .mark, .journalClosed,
             ])
         #expect(report.snapshots == ["nightly"])
         #expect(report.removed == [Sample.rootOverlay, Sample.dataOverlay])
         #expect(world.host.overlays.isEmpty && world.host.registered.isEmpty && world.host.harm.isEmpty)
-        #expect(world.log.details(of: .mark) == ["committed"])
+        #expect(world.log.details(of: .mark) == ["merging", "committed"])
     }
 
     @Test("--all on overlays whose bases are all used by others is refused, not done without a word")
@@ -82,7 +83,7 @@ struct CommitRunTests {
         let report = try await commit(world, request)
         #expect(report.removed == [Sample.dataOverlay])
         #expect(report.snapshots.isEmpty)
-        #expect(world.log.count(.mark) == 0 && world.log.count(.forgotten) == 0)
+        #expect(world.log.details(of: .mark) == ["merging", "kept"] && world.log.count(.forgotten) == 0)
         #expect(world.host.registered == ["nightly"])
     }
 
@@ -109,6 +110,28 @@ struct CommitRunTests {
         world.log.refuse(.removing, Failure(.internalError, "disk full"), times: 1)
         await #expect(throws: Failure.self) { try await commit(world) }
         #expect(world.log.count(.journalClosed) == closed + 1)
+    }
+
+    @Test("a snapshot whose merge was begun is none any more until the merge is ended")
+    func begun() async throws {
+        let world = try await world()
+        let run = try #require(world.journal.manifests.first.flatMap { RunID($0.run) })
+        let disks = try #require(world.journal.manifests.first?.members.first?.snapshot?.disks)
+        world.log.refuse(.merge, Failure(.busy, "too slow"), times: 1)
+        await #expect(throws: Failure.self) { try await commit(world) }
+        let entry = try #require(try await world.journal.entries(of: world.facts.guest).first)
+        #expect(entry.fate == .merging)
+        let snapshot = Lineage.Snapshot(
+            name: "nightly", entry: entry, registered: nil, memory: nil,
+            overlays: disks.reduce(into: [:]) { $0[$1.target] = $1.overlay }, createdAt: 0, disks: disks)
+        let lineage = Lineage(
+            of: world.facts.guest,
+            active: disks.reduce(into: [:]) {
+                $0[$1.target] = [ImageLayer(path: $1.overlay, format: "qcow2")] + $1.chain
+            }, snapshots: [snapshot])
+        #expect(lineage.loss(of: run, disks)?.contains("a merge of nightly was begun") == true)
+        #expect(try await commit(world).snapshots == ["nightly"])
+        #expect(try await world.journal.entries(of: nil).first?.fate == .committed)
     }
 
     @Test("what is not there cannot be committed", arguments: ["other", "nightly2"])

@@ -144,6 +144,24 @@ struct RevertRunTests {
         #expect(report.notes.contains { $0.contains("UEFI") } && !scene.world.log.heard.contains(.overwritten))
     }
 
+    @Test("an image on which another's lies is not gone back to, for the guest would write to it")
+    func undoUnderOthers() throws {
+        let family = try Family("base r", snapshots: ["one": "a"], left: ["base a"])
+        var facts = try Sample.facts()
+        facts.disks.removeLast()
+        let run = try #require(RunID("fedcba9876543210fedcba9876543210"))
+        var request = RevertRequest(.undo(nil))
+        request.stop = .powerOff
+        _ = try RevertPlan(request, facts, family.lineage, as: run, at: Sample.start)
+        var lineage = family.lineage
+        let leaf = try #require(lineage.abandoned.first?.chains.values.first?.first)
+        lineage.strangers[leaf.path] = ["db02"]
+        let failure = #expect(throws: Failure.self) {
+            try RevertPlan(request, facts, lineage, as: run, at: Sample.start)
+        }
+        #expect(failure?.status == .refused && failure?.message.contains("db02") == true)
+    }
+
     @Test("one whose parent is gone is listed again under the nearest that is left")
     func lostParent() throws {
         let family = try Family("base r", snapshots: ["one": "a", "two": "b", "three": "c"], left: ["base a b c"])

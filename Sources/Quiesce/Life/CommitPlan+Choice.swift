@@ -27,7 +27,7 @@ extension CommitPlan {
             doomed = try Self.everything(request, lineage)
         } else {
             let snapshot = try Self.snapshot(request, lineage)
-            guard !snapshot.isInside else {
+            guard !snapshot.isInside || snapshot.registered == nil else {
                 throw Failure(
                     .refused, "\(snapshot.name) lies inside the images: there is no overlay to merge",
                     hint: "virsh snapshot-delete \(facts.guest.name) \(snapshot.name)")
@@ -77,16 +77,15 @@ extension CommitPlan {
             throw Failure(.usage, "\(name) has no disk \(target)")
         }
         if case .other(let state) = facts.power { throw Failure(.refused, "\(name) is \(state)") }
-        // A commit that was interrupted left its job running: it is taken up again.
-        let jobs = facts.disks.compactMap(\.blockJob)
-        let isOurs = !jobs.isEmpty && jobs.allSatisfy { ["activeCommit", "commit"].contains($0) }
-        try facts.refuseIfBusy(exceptFor: isOurs && request.command != .prune ? ["disk.blockJob"] : [])
+        // A job here is somebody else's, whatever it merges into: of ours that was killed `recover` takes care.
+        try facts.refuseIfBusy()
     }
 
     private static func snapshot(_ request: CommitRun.Request, _ lineage: Lineage) throws(Failure) -> Lineage.Snapshot {
         if let name = request.name { return try lineage.snapshot(named: name) }
         let standing = lineage.snapshots.filter {
-            $0.isInside && $0.entry != nil || ![.gone, .abandoned].contains(lineage.standing(of: $0))
+            $0.isInside && $0.entry != nil && $0.registered != nil
+                || ![.gone, .abandoned].contains(lineage.standing(of: $0))
         }
         guard let newest = standing.last(where: { $0.entry != nil }) ?? standing.last else {
             throw Failure(

@@ -33,6 +33,8 @@ public struct CommitPlan: Sendable {
     public var lost: [Lineage.Snapshot] = []
     /// Snapshots that stay, and what keeps them.
     public var kept: [CommitReport.Kept] = []
+    /// Whose frozen images are written to from the first block on.
+    var written: [CatalogueEntry] = []
     /// Where other snapshots' disks lie afterwards.
     var moved: [(entry: CatalogueEntry, disks: [MemberReport.Disk])] = []
     /// What libvirt's own descriptions are to name instead.
@@ -157,6 +159,8 @@ public struct CommitPlan: Sendable {
                 if let heir = new.overlays[target] { replaced[overlay] = ImageLayer(path: heir, format: "qcow2") }
             }
         }
+        let merged = Set(steps.flatMap(\.merged))
+        written = before.snapshots.filter { !merged.isDisjoint(with: $0.overlays.values) }.compactMap(\.entry)
         for snapshot in base.snapshots {
             let isGone = then.standing(of: snapshot) == .gone
             let isMerged = !doomed.isDisjoint(with: snapshot.overlays.values)
@@ -169,6 +173,7 @@ public struct CommitPlan: Sendable {
                     .sorted()
             } else if isGone, before.standing(of: snapshot) != .gone {
                 lost.append(snapshot)
+                if let file = snapshot.memoryFile { removed.append(file) }
             } else if !isGone {
                 if let entry = snapshot.entry, let disks = snapshot.disks(in: then) { moved.append((entry, disks)) }
                 if let known = snapshot.registered {

@@ -51,6 +51,7 @@ public struct CommitRun: Sendable {
         do throws(Failure) {
             if !plan.steps.isEmpty {
                 try await ports.journal.record(.merging(plan.steps.map(\.merge)), of: run, at: ports.time.wall)
+                for entry in plan.written { try await ports.catalogue.mark(entry.run, .merging) }
                 try await mergeLive(plan, request.options)
                 try await mergeIdle(plan, request.options.interruption)
                 try await redefine(plan)
@@ -61,6 +62,10 @@ public struct CommitRun: Sendable {
                 try await ports.images.remove(plan.removed, of: run)
             }
             try await forget(plan)
+            // Other disks of theirs are as they were.
+            for entry in plan.written where !plan.finished.contains(where: { $0.entry?.run == entry.run }) {
+                try await ports.catalogue.mark(entry.run, entry.fate)
+            }
         } catch {
             // Half-way it stays open, for `recover` to go on with.
             if await hasMovedNothing(plan) { try? await ports.journal.close(run, .failed, at: ports.time.wall) }

@@ -23,6 +23,19 @@ public struct Lineage: Sendable {
         public var memoryFile: String?
     }
 
+    /// Why what a snapshot's manifest says of its images is true no longer; nil where it is.
+    ///
+    /// - Parameter disks: where the manifest has them.
+    public func loss(of run: RunID, _ disks: [MemberReport.Disk]) -> String? {
+        guard let snapshot = snapshots.first(where: { $0.entry?.run == run }) else {
+            return "the snapshot was merged or removed: its images are another's now"
+        }
+        if let why = snapshot.loss { return why }
+        if snapshot.isInside { return nil }
+        let lost = disks.first { frozen(snapshot, $0.target)?.first?.path != $0.frozenImage }
+        return lost.map { "\($0.target): the overlay of \(snapshot.name) lies on \($0.frozenImage) no longer" }
+    }
+
     public struct Abandoned: Sendable {
         public var branch: Branch
         public var chains: [DiskTarget: [ImageLayer]]
@@ -157,5 +170,13 @@ public struct Lineage: Sendable {
             }
         }
         return left
+    }
+}
+
+extension Lineage.Snapshot {
+    /// A merge that did not come to its end has mixed two moments.
+    var loss: String? {
+        guard entry?.fate == .merging else { return nil }
+        return "a merge of \(name) was begun: its frozen images may hold what was written after the cut"
     }
 }

@@ -32,8 +32,11 @@ public struct LineageReader: Sendable {
         for branch in try await branches.branches(of: guest) {
             var chains: [DiskTarget: [ImageLayer]] = [:]
             for leaf in branch.leaves { chains[leaf.target] = try? await layers.chain(of: leaf.image) }
-            // A revert that was killed before it took effect has left nothing.
-            guard branch.leaves.contains(where: { active[$0.target]?.first?.path != $0.image.path }) else { continue }
+            // A revert that was killed before it took effect has left nothing, whatever was laid on it since.
+            let isLeft = branch.leaves.contains { leaf in
+                active[leaf.target]?.contains { $0.path == leaf.image.path } != true
+            }
+            guard isLeft else { continue }
             lineage.abandoned.append(Lineage.Abandoned(branch: branch, chains: chains))
         }
         lineage.snapshots = try await snapshots(of: guest, remembering: lineage.abandoned.flatMap(\.branch.forgotten))
@@ -58,7 +61,7 @@ public struct LineageReader: Sendable {
             if !(known + registered).contains(where: { $0.isSame(as: memory) }) { known.append(memory) }
         }
         var snapshots: [Lineage.Snapshot] = []
-        for entry in try await catalogue.entries(of: guest) where entry.fate == .kept || entry.fate == .abandoned {
+        for entry in try await catalogue.entries(of: guest) where [.kept, .merging, .abandoned].contains(entry.fate) {
             let members = try await catalogue.manifest(of: entry.run).members
             let snapshot = members.first { $0.domain.uuid == guest.uuid }?.snapshot
             let isInside = snapshot?.kind == .inside

@@ -93,6 +93,7 @@ public struct RevertPlan: Sendable {
         switch request.goal {
         case .snapshot(let wish):
             let snapshot = try lineage.snapshot(named: wish)
+            if let why = snapshot.loss { throw Failure(.refused, why, hint: "stillpoint list \(guest.name)") }
             (name, isUndo, resumed) = (snapshot.name, false, nil)
             disks = try Self.disks(of: snapshot, in: lineage, as: run)
             current = snapshot.name
@@ -131,7 +132,9 @@ public struct RevertPlan: Sendable {
         for snapshot in then.snapshots {
             let standing = then.standing(of: snapshot)
             let isLeft = standing == .abandoned
-            if standing != .gone, let entry = snapshot.entry, entry.fate != (isLeft ? .abandoned : .kept) {
+            if standing != .gone, let entry = snapshot.entry, entry.fate != .merging,
+                entry.fate != (isLeft ? .abandoned : .kept)
+            {
                 fates.append((entry, isLeft ? .abandoned : .kept))
             }
             guard let registered = snapshot.registered else {
@@ -238,6 +241,12 @@ public struct RevertPlan: Sendable {
             guard let chain = last.chains[leaf.target], let next = chain.first else {
                 throw Failure(.refused, "\(leaf.image.path), where the guest was before, is gone")
             }
+            let others = lineage.children(of: next.path).union(lineage.strangers[next.path] ?? [])
+            if let other = others.min() {
+                throw Failure(
+                    .refused,
+                    "\(leaf.target): \(other) lies on \(next.path), to which the guest would write again")
+            }
             disks.append(Disk(target: leaf.target, left: left, next: next, below: Array(chain.dropFirst())))
         }
         return disks.sorted { $0.target < $1.target }
@@ -260,9 +269,9 @@ public struct RevertPlan: Sendable {
 
 extension GuestFacts {
     /// Nothing that belongs to somebody else goes on with its disks, and QEMU and libvirt agree about them.
-    func refuseIfBusy(exceptFor tolerated: Set<String> = []) throws(Failure) {
+    func refuseIfBusy() throws(Failure) {
         if let failure = graphFindings.refusal?.failure { throw failure }
-        for finding in stateFindings where tolerated.isDisjoint(with: [finding.code]) {
+        for finding in stateFindings {
             switch finding.code {
             case "guest.job", "disk.blockJob", "guest.checkpoints": if let failure = finding.failure { throw failure }
             default: break

@@ -112,8 +112,8 @@ public protocol Catalogue: Sendable {
 }
 
 public struct CatalogueEntry: Sendable, Hashable {
-    /// Kept while its layers are; the others are history.
-    public enum Fate: String, Codable, Sendable { case kept, committed, undone, abandoned, removed }
+    /// Kept while its layers are, `merging` once its frozen images may have been written to; the others are history.
+    public enum Fate: String, Codable, Sendable { case kept, merging, committed, undone, abandoned, removed }
 
     public var run: RunID
     public var guest: GuestIdentity

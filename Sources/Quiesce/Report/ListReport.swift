@@ -9,6 +9,8 @@ public struct ListReport: Codable, Sendable {
         case below
         /// Some of its disks are merged or abandoned, some are not.
         case partly
+        /// A merge of it was begun and not ended: no snapshot any more, and `commit` or `delete` ends it.
+        case merging
         /// On a branch that a revert left; `revert` leads to it, `prune` removes it.
         case abandoned
         /// Its overlays are in no chain any more: it was deleted behind our back.
@@ -55,6 +57,7 @@ public struct ListReport: Codable, Sendable {
             (disks, ours, standing, uses) = (snapshot.overlays.count, snapshot.entry != nil, .unknown, [])
             // An internal one lies inside the images, where only libvirt sees it.
             if !snapshot.overlays.isEmpty { standing = Standing(lineage.standing(of: snapshot)) }
+            if snapshot.loss != nil, standing != .gone { standing = .merging }
             parent = lineage.parent(of: snapshot)
             inLibvirt = snapshot.registered != nil
             depth = snapshot.overlays.keys.compactMap { lineage.frozen(snapshot, $0)?.count }.max()
@@ -147,7 +150,7 @@ extension ListReport.Row {
     fileprivate var words: String {
         let level = consistency.map { "\($0.rawValue)" } ?? "made by virsh"
         let growth = growthBytes.map { "\(ByteCount($0))" }
-        let state = [.abandoned, .gone, .partly].contains(standing) ? standing.rawValue : nil
+        let state = [.abandoned, .gone, .partly, .merging].contains(standing) ? standing.rawValue : nil
         return "\(name)   " + [createdAt?.local, level, growth, state].compactMap { $0 }.joined(separator: "   ")
     }
 }

@@ -73,8 +73,10 @@ extension Verification {
     /// - Parameters:
     ///   - level: nil for what the manifest claims and the images alone can tell.
     ///   - cloning: what starts the clone, for `application`.
+    ///   - loss: why its images are not any more what they were.
     public func verify(
-        _ manifest: RunReport, of guest: GuestIdentity, at level: VerificationLevel?, cloning: CloneRun? = nil
+        _ manifest: RunReport, of guest: GuestIdentity, at level: VerificationLevel?, cloning: CloneRun? = nil,
+        loss: String? = nil
     ) async throws(Failure) -> VerificationReport {
         let (member, snapshot) = try manifest.snapshot(of: guest)
         let claimed: VerificationLevel = manifest.verdict.consistency >= .filesystem ? .filesystem : .chain
@@ -82,6 +84,7 @@ extension Verification {
             domain: guest, snapshot: snapshot.name, run: manifest.run, consistency: manifest.verdict.consistency,
             chain: snapshot.kind == .inside ? await inside(snapshot) : await wholeChain(of: snapshot.disks),
             filesystem: Check(.notChecked, "not asked for, and the snapshot does not claim it"), filesystems: [])
+        if let loss { report.chain = Check(.failed, loss) }
         guard (level ?? claimed) != .chain else { return report }
         if snapshot.kind == .inside {
             report.filesystem = Check(.notChecked, "it lies inside the images, and is not read from there")

@@ -53,10 +53,15 @@ struct LibvirtCloneHost: CloneHost {
             of: saved,
             as: DefinitionCopy.Names(
                 name: name, uuid: uuid, disks: overlays, nvram: CloneFolder.nvram(in: folder)), for: .clone(clone))
+        // As they were at the cut; those of now where it kept none.
+        var nvram = try DefinitionCopy.nvram(of: saved)
+        if nvram != nil, try Manifest.variables(of: run, in: state) != nil {
+            nvram =
+                "\(OverlayNames.folder(of: Manifest.path(of: run, in: state)))/\(MemberReport.Variables.file)"
+        }
         return ClonePlan(
             id: id, guest: identity, name: name, uuid: uuid, folder: folder, disks: snapshot.disks,
-            dropped: copy.dropped, memoryKiB: copy.memoryKiB, definition: copy.xml,
-            nvram: try DefinitionCopy.nvram(of: saved))
+            dropped: copy.dropped, memoryKiB: copy.memoryKiB, definition: copy.xml, nvram: nvram)
     }
 
     func start(_ plan: ClonePlan, keeping: Bool) async throws(Failure) -> any Clone {

@@ -61,7 +61,22 @@ extension OpenGuest {
                     hint: "stillpoint list \(identity.name)")
             }
         }
+        if let loss = try await loss(of: run, member) {
+            throw Failure(.refused, loss, hint: "stillpoint list \(identity.name)")
+        }
         return (run, member)
+    }
+
+    /// Why its images are not any more what the manifest says; nil where they are.
+    public func loss(of report: RunReport) async throws(Failure) -> String? {
+        guard let run = RunID(report.run), let member = report.members.first(where: { $0.domain.uuid == identity.uuid })
+        else { return nil }
+        return try await loss(of: run, member)
+    }
+
+    private func loss(of run: RunID, _ member: MemberReport) async throws(Failure) -> String? {
+        guard let snapshot = member.snapshot else { return nil }
+        return try await lineage(in: workplace).loss(of: run, snapshot.disks)
     }
 }
 

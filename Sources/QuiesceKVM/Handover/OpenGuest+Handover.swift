@@ -30,6 +30,7 @@ extension OpenGuest {
     /// Shows a begun run's disks again if what served them is gone, after a kill or a boot.
     public func takeUp(_ use: SnapshotUse) async throws(Failure) -> HandoverReport {
         let report = try await ledger.manifest(of: use.run)
+        _ = try await exportable(report)
         let disks: [ExportedDisk]
         if use.way == .images || use.isServed {
             disks =
@@ -94,12 +95,12 @@ extension OpenGuest {
 
     private func request(_ use: SnapshotUse, _ options: MergeOptions) -> CommitRun.Request {
         var request = CommitRun.Request()
-        (request.name, request.ending, request.options) = (use.snapshot, use.id, options)
+        (request.name, request.ending, request.options) = (use.run.description, use.id, options)
         return request
     }
 
     private func isKept(_ use: SnapshotUse) async throws(Failure) -> Bool {
-        try await ledger.entries(of: identity).contains { $0.run == use.run && $0.fate == .kept }
+        try await ledger.entries(of: identity).contains { $0.run == use.run && [.kept, .merging].contains($0.fate) }
     }
 
     /// Ends what should have ended by now. That it cannot be done is told, and no reason to stop.

@@ -53,7 +53,7 @@ struct Verify: Verb {
         let progress = Progress(open.identity.name, general)
         let manifest = try await workplace.manifest(of: open.identity, name)
         if clone.dryRun, let run = RunID(manifest.run) {
-            let plan = try await clone.run(on: open, in: workplace, interruption, progress).plan(
+            let plan = try await clone.run(on: open, of: manifest, in: workplace, interruption, progress).plan(
                 try manifest.snapshot(of: open.identity).snapshot, of: run)
             try output.result(ClonePlanReport(plan)) { plan.text($0) }
             return .reached
@@ -72,8 +72,10 @@ struct Verify: Verb {
     ) async throws(Failure) -> VerificationReport {
         progress.show("reading the frozen images")
         let cloning =
-            level == .application ? try clone.run(on: open, in: workplace, interruption, progress) : nil
-        let report = try await open.verification().verify(manifest, of: open.identity, at: level, cloning: cloning)
+            level == .application
+            ? try clone.run(on: open, of: manifest, in: workplace, interruption, progress) : nil
+        let report = try await open.verification().verify(
+            manifest, of: open.identity, at: level, cloning: cloning, loss: try await open.loss(of: manifest))
         try await open.keep(
             VerificationRecord(report, asked: level, at: workplace.time.wall), of: manifest.run)
         return report
@@ -92,7 +94,7 @@ struct Verify: Verb {
             let progress = Progress("\(entry.guest.name) \(entry.name)", general)
             do throws(Failure) {
                 let open = try await workplace.guest(entry.guest.uuid)
-                let manifest = try await workplace.manifest(of: open.identity, entry.name)
+                let manifest = try await workplace.manifest(of: open.identity, entry.run.description)
                 result.verified.append(try await verify(manifest, of: open, in: workplace, interruption, progress))
             } catch {
                 progress.note(error.message)
@@ -119,13 +121,17 @@ struct CloneOptions: ParsableArguments {
     var isUsed: Bool { keep || halfMemory || timeout != nil || scratch != nil || dryRun }
 
     func run(
-        on open: OpenGuest, in workplace: Workplace, _ interruption: Interruption, _ progress: Progress
+        on open: OpenGuest, of manifest: RunReport, in workplace: Workplace, _ interruption: Interruption,
+        _ progress: Progress
     ) throws(Failure) -> CloneRun {
         var request = CloneRun.Request()
         request.limit = timeout?.duration ?? request.limit
         (request.halvesMemory, request.keeps) = (halfMemory, keep)
         var snapshot = SnapshotRequest(name: SnapshotName(at: workplace.time.wall))
-        try workplace.configure(&snapshot, for: open.identity)
+        // Those that were prepared, whatever the configuration says today.
+        let member = manifest.members.first { $0.domain.uuid == open.identity.uuid }
+        let prepared = member?.applications.filter { $0.status == .prepared }.map(\.name) ?? []
+        try workplace.configure(&snapshot, for: open.identity, hooks: Array(Set(prepared)).sorted())
         request.hooks = snapshot.hooks
         return CloneRun(
             on: try open.clones(in: scratch ?? "/var/tmp"), request, time: workplace.time, interruption: interruption

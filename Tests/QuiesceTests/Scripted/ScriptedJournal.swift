@@ -6,6 +6,7 @@ import Synchronization
 final class ScriptedJournal: Journal, Catalogue {
     private let log: Log
     private let kept = Mutex<[RunReport]>([])
+    private let fates = Mutex<[RunID: CatalogueEntry.Fate]>([:])
     private let opened = Mutex<[RunID: UnfinishedRun]>([:])
 
     init(log: Log) { self.log = log }
@@ -65,7 +66,7 @@ final class ScriptedJournal: Journal, Catalogue {
             }
             return CatalogueEntry(
                 run: run, guest: member.domain, name: snapshot.name, createdAt: report.startedAt,
-                consistency: report.verdict.consistency, fate: .kept)
+                consistency: report.verdict.consistency, fate: fates.withLock { $0[run] } ?? .kept)
         }
     }
 
@@ -81,5 +82,8 @@ final class ScriptedJournal: Journal, Catalogue {
 
     func uses(of guest: GuestIdentity?) async throws(Failure) -> [SnapshotUse] { readers.withLock { $0 } }
 
-    func mark(_ run: RunID, _ fate: CatalogueEntry.Fate) async throws(Failure) { try log.answer(.mark, fate.rawValue) }
+    func mark(_ run: RunID, _ fate: CatalogueEntry.Fate) async throws(Failure) {
+        try log.answer(.mark, fate.rawValue)
+        fates.withLock { $0[run] = fate }
+    }
 }
