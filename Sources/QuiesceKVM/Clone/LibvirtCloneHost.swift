@@ -56,8 +56,7 @@ struct LibvirtCloneHost: CloneHost {
         // As they were at the cut; those of now where it kept none.
         var nvram = try DefinitionCopy.nvram(of: saved)
         if nvram != nil, try Manifest.variables(of: run, in: state) != nil {
-            nvram =
-                "\(OverlayNames.folder(of: Manifest.path(of: run, in: state)))/\(MemberReport.Variables.file)"
+            nvram = Manifest.path(of: run, in: state, MemberReport.Variables.file)
         }
         return ClonePlan(
             id: id, guest: identity, name: name, uuid: uuid, folder: folder, disks: snapshot.disks,

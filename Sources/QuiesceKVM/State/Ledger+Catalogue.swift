@@ -66,7 +66,7 @@ extension Ledger: Catalogue {
         }
         switch fate {
         case .committed, .undone, .removed: try Manifest.report(of: run, in: state).removeBesideOverlays()
-        case .kept, .abandoned: break
+        case .kept, .merging, .abandoned: break
         }
     }
 }

@@ -87,7 +87,9 @@ struct Manifest {
         return papers
     }
 
-    static func path(of run: RunID, in state: StateFolder) -> String { "\(state.path)/\(runs)/\(run)/\(file)" }
+    static func path(of run: RunID, in state: StateFolder, _ paper: String = file) -> String {
+        "\(state.path)/\(runs)/\(run)/\(paper)"
+    }
 
     /// Where the guardian of a run leaves its last word.
     static func guardNote(of run: RunID, in state: StateFolder) throws(Failure) -> OpenFile {
