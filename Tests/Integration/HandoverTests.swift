@@ -75,7 +75,8 @@ extension Lab {
                     for _ in {1..100}; do [[ -s $4/vda.raw ]] && break; sleep 0.1; done
                     [[ -s $4/vda.raw ]] || exit 90
                     kill "-$5" $pid; wait $pid; status=$?
-                    for _ in {1..100}; do mountpoint -q "$4/vda.raw" || break; sleep 0.1; done
+                    # What serves the files ends by itself, a moment after they are gone.
+                    for _ in {1..100}; do pgrep -f -- "$4/vda.raw" >/dev/null || mountpoint -q "$4/vda.raw" || break; sleep 0.1; done
                     exit $status
                     """
                 func end(by signal: String) async throws -> Program.Ended {

@@ -134,6 +134,27 @@ struct CommitRunTests {
         #expect(try await world.journal.entries(of: nil).first?.fate == .committed)
     }
 
+    @Test("a delete from the middle that was killed at its very end takes the merged layer away when made again")
+    func leftInTheMiddle() throws {
+        let family = try Family("base b", snapshots: ["one": "a", "two": "b"])
+        var lineage = family.lineage
+        let run = try #require(RunID("fedcba9876543210fedcba9876543210"))
+        var facts = try Sample.facts()
+        facts.disks.removeLast()
+        var request = CommitRun.Request(.delete)
+        request.name = "one"
+        for (fate, removed) in [(CatalogueEntry.Fate.merging, ["/i/a"]), (.kept, [])] {
+            lineage.snapshots[0].entry = CatalogueEntry(
+                run: run, guest: facts.guest, name: "one", createdAt: Sample.start, consistency: .filesystem, fate: fate
+            )
+            let plan = try CommitPlan(request, facts, lineage, [], at: Sample.start)
+            #expect(plan.removed == removed && plan.finished.map(\.name) == ["one"])
+        }
+        lineage.snapshots[0].entry?.fate = .merging
+        lineage.strangers["/i/a"] = ["db02"]
+        #expect(try CommitPlan(request, facts, lineage, [], at: Sample.start).removed.isEmpty)
+    }
+
     @Test("what is not there cannot be committed", arguments: ["other", "nightly2"])
     func unknownName(_ name: String) async throws {
         let world = try await world()

@@ -48,11 +48,21 @@ extension CommitPlan {
             }
         }
         try self.init(merging: doomed, dropping: dropped, in: lineage, isActive: isActive)
-        if let gone { finished.append(gone) }
+        if let gone {
+            finished.append(gone)
+            removed += Self.leavings(of: gone, lineage)
+        }
         guard !steps.isEmpty || !finished.isEmpty || !lost.isEmpty else {
             throw Failure(.noSuchThing, "\(facts.guest.name) has nothing to merge on these disks")
         }
         try refuseUsed(uses, lineage, request.command)
+    }
+
+    /// What a merge of ours that was killed at its very end has left behind; what others deleted was theirs to clear up.
+    private static func leavings(of gone: Lineage.Snapshot, _ lineage: Lineage) -> [String] {
+        guard gone.entry?.fate == .merging else { return [] }
+        let overlays = gone.overlays.values.filter { !lineage.images.contains($0) && lineage.strangers[$0] == nil }
+        return overlays.sorted() + (gone.memoryFile.map { [$0] } ?? [])
     }
 
     /// What somebody reads neither changes nor goes.

@@ -46,7 +46,8 @@ public struct LineageReader: Sendable {
             let unknown = others.subtracting(images)
             if !unknown.isEmpty { lineage.strangers[image, default: []].formUnion(unknown) }
         }
-        for (image, others) in try await life.imagesOfOthers() where images.contains(image) {
+        let overlays = images.union(lineage.snapshots.flatMap(\.overlays.values))
+        for (image, others) in try await life.imagesOfOthers() where overlays.contains(image) {
             lineage.strangers[image, default: []].formUnion(others)
         }
         return lineage
