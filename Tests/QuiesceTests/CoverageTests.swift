@@ -57,7 +57,7 @@ struct CoverageTests {
     @Test(
         "what the kernel cannot freeze limits the run to crash",
         arguments: [
-            ("/data", "vfat"), ("/boot/efi/more", "vfat"), ("/boot", "exfat"), ("/data", "ntfs"),
+            ("/data", "vfat"), ("/boot/efi/more", "vfat"), ("/boot", "exfat"), ("/data", "ntfs"), ("/tank", "zfs"),
         ])
     func cannotFreeze(mountpoint: String, type: String) throws {
         let coverage = try cover(

@@ -11,7 +11,7 @@ struct Coverage {
 
     /// Types whose kernel driver has no freeze (FIFREEZE says EOPNOTSUPP, which qemu-ga skips without a word).
     private static let cannotFreeze: Set = [
-        "vfat", "msdos", "exfat", "iso9660", "udf", "squashfs", "erofs", "ntfs", "fuseblk", "minix",
+        "vfat", "msdos", "exfat", "iso9660", "udf", "squashfs", "erofs", "ntfs", "fuseblk", "minix", "zfs",
     ]
     private static let neverWritten: Set = ["iso9660", "squashfs", "erofs", "udf"]
     private static let bootFolders: Set = ["/boot/efi", "/efi", "/boot"]
