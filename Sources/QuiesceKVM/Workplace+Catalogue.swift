@@ -9,7 +9,7 @@ extension Workplace {
     /// - Parameter name: nil for the current one, the newest that is kept.
     public func entry(of guest: GuestIdentity, _ name: String?) async throws(Failure) -> CatalogueEntry {
         let entries = try await ledger.entries(of: guest).sorted { $0.createdAt < $1.createdAt }
-        let present = entries.filter { [.kept, .merging, .abandoned].contains($0.fate) }
+        let present = entries.filter(\.fate.isPresent)
         func isMeant(_ entry: CatalogueEntry) -> Bool {
             guard let name else { return entry.fate != .abandoned }
             return entry.name == name || name.utf8.count >= 8 && entry.run.description.hasPrefix(name)
@@ -56,7 +56,7 @@ extension Workplace {
         if let reference { return try await list(guest(reference)) }
         var report = ListReport(snapshots: [])
         let entries = try await ledger.entries(of: nil).filter { entry in
-            [.kept, .merging, .abandoned].contains(entry.fate) && entry.guest.uri == uri.description
+            entry.fate.isPresent && entry.guest.uri == uri.description
         }
         for uuid in entries.map(\.guest.uuid).uniqued() {
             guard let open = try? await guest(uuid) else {

@@ -62,7 +62,7 @@ public struct LineageReader: Sendable {
             if !(known + registered).contains(where: { $0.isSame(as: memory) }) { known.append(memory) }
         }
         var snapshots: [Lineage.Snapshot] = []
-        for entry in try await catalogue.entries(of: guest) where [.kept, .merging, .abandoned].contains(entry.fate) {
+        for entry in try await catalogue.entries(of: guest) where entry.fate.isPresent {
             let members = try await catalogue.manifest(of: entry.run).members
             let snapshot = members.first { $0.domain.uuid == guest.uuid }?.snapshot
             let isInside = snapshot?.kind == .inside

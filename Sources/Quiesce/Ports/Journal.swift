@@ -113,7 +113,12 @@ public protocol Catalogue: Sendable {
 
 public struct CatalogueEntry: Sendable, Hashable {
     /// Kept while its layers are, `merging` once its frozen images may have been written to; the others are history.
-    public enum Fate: String, Codable, Sendable { case kept, merging, committed, undone, abandoned, removed }
+    public enum Fate: String, Codable, Sendable {
+        case kept, merging, committed, undone, abandoned, removed
+
+        /// Its layers are there; else it is history.
+        public var isPresent: Bool { [.kept, .merging, .abandoned].contains(self) }
+    }
 
     public var run: RunID
     public var guest: GuestIdentity

@@ -129,8 +129,8 @@ struct CloneOptions: ParsableArguments {
         (request.halvesMemory, request.keeps) = (halfMemory, keep)
         var snapshot = SnapshotRequest(name: SnapshotName(at: workplace.time.wall))
         // Those that were prepared, whatever the configuration says today.
-        let member = manifest.members.first { $0.domain.uuid == open.identity.uuid }
-        let prepared = member?.applications.filter { $0.status == .prepared }.map(\.name) ?? []
+        let applications = try manifest.snapshot(of: open.identity).member.applications
+        let prepared = applications.filter { $0.status == .prepared }.map(\.name)
         try workplace.configure(&snapshot, for: open.identity, hooks: Array(Set(prepared)).sorted())
         request.hooks = snapshot.hooks
         return CloneRun(
