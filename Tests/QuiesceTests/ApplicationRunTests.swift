@@ -44,6 +44,56 @@ struct ApplicationRunTests {
         #expect(world.log.count(.tidy) == 1)
     }
 
+    @Test("freezes as soon as the guest holds all locks, and hears the hooks when they are told to let go")
+    func heardLater() async throws {
+        var world = try world(nil, nil)
+        world.guest.saysInTurn = true
+        let position = Position(kind: "mysql", relation: .exact)
+        world.guest.hooks = [
+            "mysql": [
+                .preFreeze: [.done(HookReply(position: position))], .postThaw: [.done(HookReply(held: true, holdMs: 180))],
+            ]
+        ]
+        let report = try await world.run()
+        #expect(report.verdict == Verdict(consistency: .application))
+        let heard = world.log.heard
+        let lock = try #require(heard.firstIndex(of: .turn))
+        #expect(
+            heard[lock...].prefix(12) == [
+                .turn, .armed, .freeze, .cut, .thaw, .dismissed, .turn, .hookHeard, .hookHeard, .hookRelease,
+                .hookRelease, .released,
+            ])
+        #expect(world.log.details(of: .hookHeard) == ["postgresql", "mysql"])
+        #expect(world.log.details(of: .hookRelease) == ["mysql taken", "postgresql taken"])
+        let application = try application("mysql", of: report)
+        #expect(application.position == position && application.held == true && application.holdMs == 180)
+        #expect(application.tookMs["pre-freeze"] != nil)
+    }
+
+    @Test(
+        "a hook that has nothing good to say about the lock that it took lowers the verdict, and is let go",
+        arguments: [HookResult.failed("no answer"), .unknown("no answer"), .busy("no answer")])
+    func badWordLater(result: HookResult) async throws {
+        var world = try world(.fail, nil)
+        world.guest.saysInTurn = true
+        world.guest.hooks = ["postgresql": [.preFreeze: [result]]]
+        let report = try await world.run()
+        #expect(report.exit == 10)
+        #expect(report.verdict.consistency == .filesystem)
+        #expect(report.verdict.reasons.first?.contains("no answer") == true)
+        #expect(world.log.count(.hookRelease) == 2)
+    }
+
+    @Test("a stop between the locks and the freeze freezes nothing, and lets all of them go")
+    func stoppedLater() async throws {
+        var world = try world(nil, nil)
+        world.guest.saysInTurn = true
+        world.interrupt(at: .turn)
+        let report = try await world.run()
+        #expect(report.exit == 130 && world.log.count(.freeze) == 0)
+        #expect(world.log.details(of: .hookRelease) == ["mysql failed", "postgresql failed"])
+    }
+
     @Test("a hook that fails before the freeze and was asked for ends the run, undone, and is put down too")
     func failing() async throws {
         var world = try world(nil, .fail)

@@ -16,7 +16,7 @@ public protocol GuestControl: Sendable {
     /// puts RCU back, whatever becomes of the host. Returns when it waits.
     func arm(_ mountpoints: [String], longStop: Duration, expedites: Bool) async throws(GuestFailure) -> DeadMan
 
-    /// Says the last words before the freeze, or hears that they were said in their turn.
+    /// Says the last words before the freeze, unless they were said in their turn.
     func steady(_ words: LastWords) async throws(GuestFailure)
 
     /// Calls a run's dead-man off and puts RCU back. Safe to call twice. Returns what the dead-man had done by itself.
@@ -33,6 +33,13 @@ public protocol GuestControl: Sendable {
     /// Gives those that stand by the word for the whole turn: each begins as soon as the lock before it is held, or let
     /// go. ``run(_:within:)`` and ``steady(_:)`` then wait for their end. Without effect where they do not stand by.
     func runInTurn(_ turn: HookTurn) async
+
+    /// Waits, `limit` at most, for the last words of a turn that was given its word. True when they were said: every lock of
+    /// the turn is held then. What the hooks have to say about it is there to be heard.
+    func lastWordsSaid(_ words: LastWords, within limit: Duration) async -> Bool
+
+    /// How a call ended that began in its turn. Begins nothing: of one that was not in turn nothing is known.
+    func hear(_ call: HookCall, within limit: Duration) async -> HookResult
 
     /// Removes what a run left under `/run/stillpoint` in the guest, once it is disarmed. Safe to call twice.
     func tidy(_ run: RunID) async throws(GuestFailure)

@@ -23,6 +23,8 @@ struct HookStack: Sendable {
         var reply = HookReply()
         /// The guest confirmed the release.
         var isReleased = false
+        /// Its lock is held; what it has to say about that is not heard yet.
+        var isUnheard = false
         var tookMs: [HookVerb: Int64] = [:]
 
         var isLocked: Bool { stage == .locked }
@@ -31,6 +33,10 @@ struct HookStack: Sendable {
     private(set) var entries: [Entry]
     /// The first `pre-freeze` was sent.
     private(set) var lockedSince: ContinuousClock.Instant?
+    /// The last words before the freeze were said behind the last lock.
+    private(set) var areLastWordsSaid = false
+    /// What the hooks took while locks could be held.
+    private(set) var waited = Duration.zero
     private let guest: any GuestControl
     private let time: any Time
     private let interruption: Interruption
@@ -49,10 +55,6 @@ struct HookStack: Sendable {
     var isEmpty: Bool { entries.isEmpty }
     /// Those whose locks may still be there.
     var stuck: [Entry] { entries.filter { $0.releaseFailure != nil } }
-    /// What the hooks took while locks could be held.
-    var waitedMs: Int64 {
-        entries.reduce(0) { $0.addingClamped(($1.tookMs[.preFreeze] ?? 0).addingClamped($1.tookMs[.postThaw] ?? 0)) }
-    }
 
     /// By then every lock is released, by us or by its lease.
     private var holdEnd: ContinuousClock.Instant { (lockedSince ?? time.now) + maxHold }
@@ -64,9 +66,7 @@ struct HookStack: Sendable {
             let limit = entries[index].application.choice.timeout
             let result = await call(.prepare, index, lease: maxHold, within: limit)
             if let reply = accept(result, index) { merge(reply, into: index) } else { try refuse(index, "prepare") }
-            if let status = interruption.status {
-                throw Failure(status, "stopped before the freeze, nothing was frozen")
-            }
+            try demandUninterrupted()
         }
         let ready = entries.indices.filter { entries[$0].failure == nil }
         if !ready.isEmpty { await guest.standBy([locks(of: ready), releases(of: ready)]) }
@@ -80,22 +80,45 @@ struct HookStack: Sendable {
         HookTurn(ready.reversed().map { call(.postThaw, $0, lease: maxHold, outcome: outcome) })
     }
 
-    /// Takes the locks in order. What is busy is asked again as long as the hold leaves time.
+    /// Takes the locks in order. Where the guest says that it holds them all, nobody waits for the hooks to say it too.
     mutating func lock() async throws(Failure) {
-        lockedSince = time.now
-        // The window needs its part of the hold.
-        let end = holdEnd - .seconds(1)
+        let begin = time.now
+        lockedSince = begin
+        defer { waited += begin.duration(to: time.now) }
         let ready = entries.indices.filter { entries[$0].failure == nil }
         for index in ready { entries[index].stage = .locking }
         await guest.runInTurn(locks(of: ready))
+        let patience = ready.map { entries[$0].application.choice.timeout / 2 }.min() ?? .zero
+        areLastWordsSaid = await guest.lastWordsSaid(lastWords, within: min(Self.patience, patience))
+        if areLastWordsSaid {
+            let took = begin.duration(to: time.now).inMilliseconds
+            for index in ready {
+                (entries[index].stage, entries[index].isUnheard) = (.locked, true)
+                entries[index].tookMs[.preFreeze] = took
+            }
+            try demandUninterrupted()
+        } else {
+            try await hearLocks(of: ready, since: begin)
+        }
+    }
+
+    /// Longer than locks take that nothing stands in the way of. Those that take longer are looked at one by one.
+    private static let patience = Duration.seconds(2)
+
+    /// What is busy is asked again as long as the hold leaves time.
+    private mutating func hearLocks(of ready: [Int], since begin: ContinuousClock.Instant) async throws(Failure) {
+        // The window needs its part of the hold.
+        let end = holdEnd - .seconds(1)
+        var since = begin
         for index in ready {
             while true {
-                let limit = min(entries[index].application.choice.timeout, time.now.duration(to: end))
+                let limit = time.now.duration(to: min(since + entries[index].application.choice.timeout, end))
                 guard limit > .zero else {
                     entries[index].failure = entries[index].failure ?? "the locks before it took all of the hold"
                     break
                 }
                 let result = await call(.preFreeze, index, lease: time.now.duration(to: holdEnd), within: limit)
+                since = time.now
                 if let reply = accept(result, index) {
                     merge(reply, into: index)
                     (entries[index].stage, entries[index].failure) = (.locked, nil)
@@ -105,18 +128,25 @@ struct HookStack: Sendable {
                     break
                 }
                 await time.sleep(until: time.now + .milliseconds(250))
+                since = time.now
             }
             if entries[index].failure != nil { try refuse(index, "pre-freeze") }
-            if let status = interruption.status {
-                throw Failure(status, "stopped before the freeze, nothing was frozen")
-            }
+            try demandUninterrupted()
         }
     }
 
     /// Puts down everything that was begun, the last one first, also what failed.
     mutating func release(_ outcome: HookCall.Outcome) async {
+        let begin = time.now
+        defer { waited += begin.duration(to: time.now) }
         let ready = entries.indices.filter { [.locking, .locked].contains(entries[$0].stage) }
         await guest.runInTurn(releases(of: ready, outcome))
+        for index in entries.indices where entries[index].isUnheard {
+            // A guest that did so much else meanwhile has had the time for it.
+            let result = await guest.hear(call(.preFreeze, index), within: .seconds(1))
+            if let reply = accept(result, index) { merge(reply, into: index) }
+            entries[index].isUnheard = false
+        }
         for index in entries.indices.reversed() {
             let before = entries[index].stage
             guard before != .idle, before != .released else { continue }
@@ -180,6 +210,11 @@ struct HookStack: Sendable {
         sum.facts.merge(reply.facts) { $1 }
         sum.artifacts += reply.artifacts
         entries[index].reply = sum
+    }
+
+    private func demandUninterrupted() throws(Failure) {
+        guard let status = interruption.status else { return }
+        throw Failure(status, "stopped before the freeze, nothing was frozen")
     }
 
     /// A failure that the policy does not forgive ends the run.

@@ -82,7 +82,7 @@ extension SnapshotRun {
     /// From here on both would thaw in our place.
     func steady(_ record: inout RunRecord) async throws(Failure) {
         guard plan.freezes else { return }
-        if record.deadMan != .absent {
+        if record.deadMan != .absent, !record.hooks.areLastWordsSaid {
             do throws(GuestFailure) {
                 try await ports.guest.steady(plan.lastWords)
             } catch {

@@ -74,6 +74,19 @@ private struct FailingGuest: GuestControl {
         _ = Failpoint.pass(name, .after)
     }
 
+    func lastWordsSaid(_ words: LastWords, within limit: Duration) async -> Bool {
+        if Failpoint.pass("guest.lastWords", .before) { return false }
+        let said = await port.lastWordsSaid(words, within: limit)
+        return Failpoint.pass("guest.lastWords", .after) ? false : said
+    }
+
+    func hear(_ call: HookCall, within limit: Duration) async -> HookResult {
+        let name = "hook.\(call.hook.name).heard"
+        if Failpoint.pass(name, .before) { return .unknown("failpoint before \(name)") }
+        let result = await port.hear(call, within: limit)
+        return Failpoint.pass(name, .after) ? .unknown("failpoint after \(name)") : result
+    }
+
     func tidy(_ run: RunID) async throws(GuestFailure) {
         try await Failpoint.around("guest.tidy", Failpoint.unanswered) { () async throws(GuestFailure) in
             try await port.tidy(run)

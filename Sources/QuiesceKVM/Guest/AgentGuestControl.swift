@@ -85,6 +85,14 @@ final class AgentGuestControl: GuestControl {
 
     func runInTurn(_ turn: HookTurn) async { await hooks.runInTurn(turn) }
 
+    func lastWordsSaid(_ words: LastWords, within limit: Duration) async -> Bool {
+        await hooks.saidInTurn(words, within: limit)
+    }
+
+    func hear(_ call: HookCall, within limit: Duration) async -> HookResult {
+        await hooks.heard(call, within: limit).result(within: limit, HookReply.init)
+    }
+
     func tidy(_ run: RunID) async throws(GuestFailure) {
         await hooks.dismiss()
         _ = try await HookScript.tidy.run([run.description], on: agent, within: .seconds(10))

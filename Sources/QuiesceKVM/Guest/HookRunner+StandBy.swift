@@ -79,6 +79,32 @@ extension HookRunner {
         return first == nil ? nil : last
     }
 
+    /// The same for words in turn; where they are not said by then they stay in line.
+    func saidInTurn(_ words: LastWords, within limit: Duration) async -> Bool {
+        let call = Self.call(for: words, .last)
+        guard let waits = waiting.withLock({ $0[Self.file(of: call)] }), waits.isInTurn else { return false }
+        let deadline = time.now + limit
+        let outcome = await agent.outcome(of: waits.process, deadline: deadline)
+        if case .unfinished = outcome { return false }
+        // The agent tells only once that a process has ended.
+        leaveLine(waits, Self.file(of: call))
+        let ending = await ending(of: outcome, call, waits.token, within: limit, until: deadline)
+        return if case .ended(0, _, _) = ending { true } else { false }
+    }
+
+    private func leaveLine(_ waits: Waiting, _ name: String) {
+        waiting.withLock { _ = $0.removeValue(forKey: name) }
+        spent.withLock { $0.append(waits.gate) }
+    }
+
+    /// How a call in turn ended.
+    func heard(_ call: HookCall, within limit: Duration) async -> Ending {
+        guard waiting.withLock({ $0[Self.file(of: call)]?.isInTurn }) == true,
+            let ending = await released(call, within: limit)
+        else { return .unknown("it was not in turn") }
+        return ending
+    }
+
     /// Words that are said in turn and that nobody has waited for are not called off while they are being said.
     func outlastLastWords() async {
         for part in [Part.first, .last] {

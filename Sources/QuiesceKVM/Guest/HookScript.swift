@@ -30,7 +30,8 @@ enum HookScript {
     ///
     /// With `wait` all of this is started beforehand, and the hook begins with a line `LEASE OUTCOME TURN` in `FILE.gate`. Where
     /// TURN is `next`, the line is passed on to `NEXT.gate` when the hook says so or has ended, from `pre-freeze` only if it
-    /// holds its lock. The end of that pipe without a line means that nobody will come: ``noWord``.
+    /// holds its lock: else the last words are told that they are `off`. The end of that pipe without a line means that nobody
+    /// will come: ``noWord``. A release is told without a wait for what its lock has to say, and waits for the end of that here.
     static let run = #"""
         umask 077
         cd / || exit 96
@@ -42,6 +43,10 @@ enum HookScript {
             echo "${now%%.*}" >"/run/stillpoint/active-$STILLPOINT_RUN"
         fi
         f=$d/$4
+        # Who must have ended before this one begins, and who is told when it fails.
+        before=
+        case $4 in *.post-thaw) before=${f%post-thaw}pre-freeze ;; Last.*) before=$d/First.pre-freeze ;; esac
+        last=$d/Last.pre-freeze.gate
         [ ! -e "$f.word" ] || : >"$f.word"
         end="stillpoint-end $STILLPOINT_RUN $5"
         newline='
@@ -52,8 +57,14 @@ enum HookScript {
             stand_by() {
                 exec 3<'$f'.gate
                 echo "$$" >'$f'.waits
-                read -r STILLPOINT_LEASE_S STILLPOINT_OUTCOME turn <&3 || { echo "no word came" >&2; exit 96; }
+                { read -r STILLPOINT_LEASE_S STILLPOINT_OUTCOME turn <&3 && [ "$turn" != off ]; } ||
+                    { echo "no word came" >&2; exit 96; }
                 exec 3<&-
+                waited=0
+                while [ -e '$before'.word ] && [ ! -e '$before'.out ] && [ "$waited" -lt 300 ]; do
+                    waited=$((waited + 1))
+                    sleep 0.01
+                done
                 echo "$turn $STILLPOINT_LEASE_S $STILLPOINT_OUTCOME" >'$f'.word
                 [ "$STILLPOINT_OUTCOME" != - ] || unset STILLPOINT_OUTCOME
                 export STILLPOINT_LEASE_S ${STILLPOINT_OUTCOME+STILLPOINT_OUTCOME}
@@ -63,6 +74,10 @@ enum HookScript {
                 read -r turn orders <'$f'.word
                 : >'$f'.word
                 [ "$turn" != next ] || [ -z "'${7-}'" ] || echo "$orders next" 1<>'$d/${7-}'.gate
+            }
+            call_off() {
+                { read -r turn _ <'$f'.word; } 2>/dev/null || return 0
+                [ "$turn" != next ] || [ ! -p '$last' ] || echo "0 - off" 1<>'$last'
             }
             '
         eval "$turns"
@@ -95,7 +110,7 @@ enum HookScript {
             {
                 hook "$1" "$2" 3>&- 4>&- 5>&-
                 c=$?
-                if [ "$1" != pre-freeze ] || [ "$c" = 0 ]; then pass_on; fi
+                if [ "$1" != pre-freeze ] || [ "$c" = 0 ]; then pass_on; else call_off; fi
                 trap '' PIPE
                 printf '\n%s %s\n' "$end" "$c" 2>/dev/null
                 printf '\n%s\n' "$end" >&2

@@ -14,7 +14,7 @@ enum Heard: String, Sendable {
     case observe, look, saved, disks, definition, define, cut, register, unregister, merge
     case stage, discard, withdraw, remove, headerCheck, imageCheck
     case rescue, stood, armed, dismissed, clock, sync, arm, steady, disarm, freeze, thaw, tidy
-    case hookPrepare, standBy, turn, hookLock, hookRelease, artifact
+    case hookPrepare, standBy, turn, hookLock, hookHeard, hookRelease, artifact
     case catalogue, mark, told
     case askedToShutDown, poweredOff, started, defined, restored, forgotten
     case mergedIdle, rested, branchKept, branchChanged, branchDropped, moved

@@ -15,6 +15,8 @@ struct ScriptedGuest: GuestControl {
     var thawTakes = Duration.milliseconds(3)
     /// How a hook's verbs end, by hook and verb: one answer a call, the last one for ever; `done` where nothing is said.
     var hooks: [String: [HookVerb: [HookResult]]] = [:]
+    /// Whether the last words are said behind the last lock, whatever the hooks have to say about it.
+    var saysInTurn = false
     /// What the dead-man says that it did.
     var fired: String?
     var hookTakes = Duration.milliseconds(10)
@@ -83,6 +85,13 @@ struct ScriptedGuest: GuestControl {
     func standBy(_ turns: [HookTurn]) async { log.hear(.standBy, turns.map(Self.words).joined(separator: ", ")) }
 
     func runInTurn(_ turn: HookTurn) async { if !turn.calls.isEmpty { log.hear(.turn, Self.words(turn)) } }
+
+    func lastWordsSaid(_ words: LastWords, within limit: Duration) async -> Bool { saysInTurn }
+
+    func hear(_ call: HookCall, within limit: Duration) async -> HookResult {
+        log.hear(.hookHeard, call.hook.name)
+        return hooks[call.hook.name]?[.preFreeze]?.first ?? .done(HookReply())
+    }
 
     private static func words(_ turn: HookTurn) -> String {
         (turn.calls.map(\.hook.name) + (turn.last == nil ? [] : ["steady"])).joined(separator: " ")
