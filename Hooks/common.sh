@@ -285,6 +285,12 @@ lease() {
     echo "$now $STILLPOINT_LEASE_S" >"$state/start"
 }
 
+# granted: the lock is held from now. What was waited for it since `lease` is not hold.
+granted() {
+    uptime_ms
+    echo "$now" >"$state/granted"
+}
+
 # lease_off: nothing is locked, and the clients are idle again.
 lease_off() {
     lease_for 600
@@ -318,29 +324,30 @@ ask() {
 # shellcheck disable=SC2317 # a hook may have its own
 gone() { return 1; }
 
-# let_go NUMBER TEXT → $reply: asks for the end of a lock. With the answer it has ended, and the next hook begins.
+# let_go NUMBER TEXT → $reply: asks for the end of a lock. With the answer it has ended.
 let_go() {
     ask "$@" || return
     uptime_ms
     ended=$now
-    in_turn
 }
 
 # proof [REASON] → $proof: the answer's fields held, holdMs and lost. REASON says why the hook knows that the lock was lost.
 proof() {
     uptime_ms
     now=${ended:-$now}
-    read -r start granted <"$state/start"
+    read -r start lasts <"$state/start"
+    since=$start
+    [ ! -e "$state/granted" ] || read -r since <"$state/granted"
     lost=${1-}
     [ ! -s "$state/lost" ] || read -r lost <"$state/lost"
-    [ -n "$lost" ] || [ "$((now - start))" -lt "$((granted * 1000))" ] || lost="the lease of $granted s ended"
+    [ -n "$lost" ] || [ "$((now - start))" -lt "$((lasts * 1000))" ] || lost="the lease of $lasts s ended"
     proof='"held":true'
     if [ -n "$lost" ]; then
         one_line "$lost"
         json_string "$line"
         proof="\"held\":false,\"lost\":$json"
     fi
-    proof="$proof,\"holdMs\":$((now - start))"
+    proof="$proof,\"holdMs\":$((now - since))"
 }
 
 # release: nothing of this instance is left; what a hook undoes beyond its session, it undoes in `undone`.
@@ -355,7 +362,7 @@ release() {
 # shellcheck disable=SC2317 # a hook may have its own
 undone() { :; }
 
-# in_turn: this lock is held, or let go: the next hook begins. What follows only says where things stood, and must not fail.
+# in_turn: this lock is held: the next hook begins. What follows only says where things stood, and must not fail.
 in_turn() { ! command -v pass_on >/dev/null || pass_on; }
 
 # --- Verbs. A hook defines probe, prepare, pre_freeze, post_thaw and verify, and ends with: dispatch "$@"
@@ -370,7 +377,11 @@ dispatch() {
         probe | verify) "$1" ;;
         prepare) begin ;;
         pre-freeze) hold_now ;;
-        post-thaw) finish ;;
+        post-thaw)
+            # Each is let go by itself: the next need not wait for how that goes.
+            in_turn
+            finish
+            ;;
         # As a drop-in of qemu-ga's fsfreeze-hook.d, where a run that comes through guest-exec goes first.
         freeze) through_exec || { begin >/dev/null && hold_now; } ;;
         thaw | freezeFail) through_exec || finish ;;
@@ -411,5 +422,4 @@ finish() {
     else
         echo '{"held":null}'
     fi
-    in_turn
 }

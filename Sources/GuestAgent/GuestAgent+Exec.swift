@@ -8,7 +8,7 @@ public struct GuestProcess: Sendable, Hashable {
 
 extension GuestAgent {
     private static let firstPause = Duration.milliseconds(5)
-    private static let longestPause = Duration.milliseconds(20)
+    public static let longestPause = Duration.milliseconds(20)
 
     /// Runs a program in the guest and waits for its end (guest-exec, guest-exec-status).
     ///
@@ -39,12 +39,16 @@ extension GuestAgent {
     }
 
     /// Waits for the end of a program that ``start(_:within:)`` started, as ``exec(_:deadline:)`` does.
-    public func outcome(of process: GuestProcess, deadline: ContinuousClock.Instant) async -> ExecOutcome {
-        await outcome(of: process, deadline: deadline, clock: ContinuousClock())
+    ///
+    /// - Parameter longestPause: between two questions; the agent and its guest are kept from other work by each.
+    public func outcome(
+        of process: GuestProcess, deadline: ContinuousClock.Instant, longestPause: Duration = Self.longestPause
+    ) async -> ExecOutcome {
+        await outcome(of: process, deadline: deadline, longestPause: longestPause, clock: ContinuousClock())
     }
 
     func outcome<Time: Clock>(
-        of process: GuestProcess, deadline: Time.Instant, clock: Time
+        of process: GuestProcess, deadline: Time.Instant, longestPause: Duration = Self.longestPause, clock: Time
     ) async -> ExecOutcome where Time.Duration == Duration {
         let pid = process.pid
         var pause = Self.firstPause
@@ -65,7 +69,7 @@ extension GuestAgent {
             } catch {
                 return Self.givenUp(pid, .cancelled, unanswered)
             }
-            pause = min(pause * 2, Self.longestPause)
+            pause = min(pause * 2, longestPause)
         }
     }
 

@@ -84,7 +84,7 @@ extension HookRunner {
         let call = Self.call(for: words, .last)
         guard let waits = waiting.withLock({ $0[Self.file(of: call)] }), waits.isInTurn else { return false }
         let deadline = time.now + limit
-        let outcome = await agent.outcome(of: waits.process, deadline: deadline)
+        let outcome = await agent.outcome(of: waits.process, deadline: deadline, longestPause: .milliseconds(5))
         if case .unfinished = outcome { return false }
         // The agent tells only once that a process has ended.
         leaveLine(waits, Self.file(of: call))
