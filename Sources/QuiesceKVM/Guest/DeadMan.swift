@@ -78,10 +78,9 @@ extension GuestScript {
             echo "$deadline" 1<>"$d/deadline"
             """#)
 
-    /// The same in two parts, before and after hooks that wait for each other. The first passes its turn on at once and writes
-    /// out beside them; it never fails, for that would end the turn before the first lock.
+    /// The same in two parts, before and after hooks that wait for each other: what is written out before the first lock need
+    /// not be while it is held. The first never fails, for that would end the turn before the first lock.
     static let steadyFirst = #"""
-        pass_on
         [ "$STILLPOINT_PARAM_EXPEDITES" = 1 ] && read -r old <"/run/stillpoint/$STILLPOINT_RUN/deadman/rcu" &&
             echo 1 >/sys/kernel/rcu_expedited
         set -f

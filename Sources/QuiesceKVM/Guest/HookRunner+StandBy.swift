@@ -58,7 +58,7 @@ extension HookRunner {
         return [call(for: words, .first)] + turn.calls + [call(for: words, .last)]
     }
 
-    /// What is slow in the last words goes on beside the hooks: while it writes, a lock may be taken.
+    /// What is slow in the last words comes before the hooks.
     private enum Part: String {
         // No hook's name has a capital.
         case first = "First"

@@ -45,7 +45,7 @@ enum HookScript {
         f=$d/$4
         # Who must have ended before this one begins, and who is told when it fails.
         before=
-        case $4 in *.post-thaw) before=${f%post-thaw}pre-freeze ;; Last.*) before=$d/First.pre-freeze ;; esac
+        case $4 in *.post-thaw) before=${f%post-thaw}pre-freeze ;; esac
         last=$d/Last.pre-freeze.gate
         [ ! -e "$f.word" ] || : >"$f.word"
         end="stillpoint-end $STILLPOINT_RUN $5"
