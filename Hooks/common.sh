@@ -324,11 +324,12 @@ ask() {
 # shellcheck disable=SC2317 # a hook may have its own
 gone() { return 1; }
 
-# let_go NUMBER TEXT → $reply: asks for the end of a lock. With the answer it has ended.
+# let_go NUMBER TEXT → $reply: asks for the end of a lock. With the answer it has ended, and the next hook begins.
 let_go() {
     ask "$@" || return
     uptime_ms
     ended=$now
+    in_turn
 }
 
 # proof [REASON] → $proof: the answer's fields held, holdMs and lost. REASON says why the hook knows that the lock was lost.
@@ -362,7 +363,7 @@ release() {
 # shellcheck disable=SC2317 # a hook may have its own
 undone() { :; }
 
-# in_turn: this lock is held: the next hook begins. What follows only says where things stood, and must not fail.
+# in_turn: this lock is held, or let go: the next hook begins. What follows only says where things stood, and must not fail.
 in_turn() { ! command -v pass_on >/dev/null || pass_on; }
 
 # --- Verbs. A hook defines probe, prepare, pre_freeze, post_thaw and verify, and ends with: dispatch "$@"
@@ -377,11 +378,7 @@ dispatch() {
         probe | verify) "$1" ;;
         prepare) begin ;;
         pre-freeze) hold_now ;;
-        post-thaw)
-            # Each is let go by itself: the next need not wait for how that goes.
-            in_turn
-            finish
-            ;;
+        post-thaw) finish ;;
         # As a drop-in of qemu-ga's fsfreeze-hook.d, where a run that comes through guest-exec goes first.
         freeze) through_exec || { begin >/dev/null && hold_now; } ;;
         thaw | freezeFail) through_exec || finish ;;
@@ -422,4 +419,5 @@ finish() {
     else
         echo '{"held":null}'
     fi
+    in_turn
 }

@@ -199,11 +199,12 @@ extension RunReport {
             try explaining("cannot remove the manifest in \(place)", else: .internalError) { () throws(Errno) in
                 let folder: Folder
                 do throws(Errno) { folder = try Folder(place) } catch .noSuchFileOrDirectory { return }
-                guard let beside = try folder.folder(Manifest.beside), try beside.belongsToUsAlone(),
-                    let papers = try beside.folder(run)
-                else { return }
-                for name in try papers.names() { try papers.unlink(name) }
-                try beside.removeFolder(run)
+                guard let beside = try folder.folder(Manifest.beside), try beside.belongsToUsAlone() else { return }
+                // The run's own is not there where it could not be made, or went before this broke off.
+                if let papers = try beside.folder(run) {
+                    for name in try papers.names() { try papers.unlink(name) }
+                    try beside.removeFolder(run)
+                }
                 try folder.removeFolder(Manifest.beside)
                 try folder.sync()
             }

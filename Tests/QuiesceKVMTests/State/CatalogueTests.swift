@@ -77,6 +77,10 @@ struct CatalogueTests {
         try await ledger.mark(run, .committed)
         #expect(try scratch.mode("one/.stillpoint/\(other)") == 0o700)
         #expect(!exists(scratch("one/.stillpoint/\(run)")))
+        // Broken off before its last step.
+        try FileManager.default.removeItem(atPath: scratch("one/.stillpoint/\(other)"))
+        try await ledger.mark(run, .committed)
+        #expect(!exists(scratch("one/.stillpoint")))
         #expect(!exists(scratch("two/.stillpoint")))
         #expect(try await ledger.entries(of: .db01).first { $0.run == run }?.fate == .committed)
         #expect(try await ledger.manifest(of: run).run == run.description)
