@@ -51,7 +51,8 @@ struct ApplicationRunTests {
         let position = Position(kind: "mysql", relation: .exact)
         world.guest.hooks = [
             "mysql": [
-                .preFreeze: [.done(HookReply(position: position))], .postThaw: [.done(HookReply(held: true, holdMs: 180))],
+                .preFreeze: [.done(HookReply(position: position))],
+                .postThaw: [.done(HookReply(held: true, holdMs: 180))],
             ]
         ]
         let report = try await world.run()

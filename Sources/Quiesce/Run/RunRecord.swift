@@ -131,7 +131,8 @@ struct RunRecord {
         return MemberReport.Freeze(
             mountpoints: plan.frozen.map(\.mountpoint), notFreezable: plan.notFreezable.map(\.mountpoint),
             expected: plan.frozen.count, guestReported: .init(frozen: window.frozen, thawed: window.thawed),
-            windowMs: window.length.inMilliseconds, hookMs: hooks.waited.inMilliseconds, maxFreezeMs: plan.maxFreeze.inMilliseconds)
+            windowMs: window.length.inMilliseconds, hookMs: hooks.waited.inMilliseconds,
+            maxFreezeMs: plan.maxFreeze.inMilliseconds)
     }
 }
 
