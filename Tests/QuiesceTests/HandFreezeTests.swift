@@ -198,4 +198,18 @@ struct HandFreezeTests {
         #expect(report.thawed == 2)
         #expect(world.log.heard.suffix(2) == [.rescue, .thaw])
     }
+
+    @Test("a dry run says whose freeze would be thawed, and sends nothing")
+    func dryRun() async throws {
+        let world = try World()
+        func would(isFrozen: Bool, foreign: Bool) async throws -> ThawReport.Owner? {
+            try await hand(world).thaw(known(isFrozen: isFrozen), foreign: foreign, isDryRun: true).would
+        }
+        #expect(try await would(isFrozen: false, foreign: false) == nil)
+        #expect(try await would(isFrozen: true, foreign: true) == .foreign)
+        await #expect(throws: Failure.self) { try await would(isFrozen: true, foreign: false) }
+        _ = try await freeze(world)
+        #expect(try await would(isFrozen: true, foreign: false) == .ours)
+        #expect(world.log.count(.thaw) == 0 && world.log.count(.disarm) == 0)
+    }
 }

@@ -6,16 +6,21 @@ public struct JobsReport: Codable, Sendable {
     public var domain: GuestIdentity
     public var jobs: [StatusReport.Job]
     public var cancelled: Bool
+    /// With `--cancel --dry-run`: nothing was cancelled.
+    public var isDryRun: Bool
 
-    public init(domain: GuestIdentity, jobs: [StatusReport.Job], cancelled: Bool) {
+    public init(domain: GuestIdentity, jobs: [StatusReport.Job], cancelled: Bool, isDryRun: Bool = false) {
         self.domain = domain
         self.jobs = jobs
         self.cancelled = cancelled
+        self.isDryRun = isDryRun
     }
 
     public func text(_ ink: Ink = .plain) -> String {
         guard !jobs.isEmpty else { return "no block job on \(domain.name)\n" }
-        let word = cancelled ? "cancelled, the overlay stays" : "running"
+        let word =
+            isDryRun
+            ? "would be cancelled, the overlay would stay" : cancelled ? "cancelled, the overlay stays" : "running"
         return jobs.map { "\($0.target)   \($0.kind)   \($0.progress)   \(word)\n" }.joined()
     }
 }
@@ -68,6 +73,11 @@ extension FreezeReport {
 
 extension ThawReport {
     public func text(_ ink: Ink = .plain) -> String {
+        switch would {
+        case .ours?: return "\(domain.name)   what we froze would be thawed\n"
+        case .foreign?: return "\(domain.name)   whatever is frozen would be thawed, whoever froze it\n"
+        case nil: break
+        }
         guard let thawed else { return "\(domain.name)   nothing was frozen\n" }
         let verdict =
             switch held {

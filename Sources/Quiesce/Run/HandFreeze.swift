@@ -120,11 +120,15 @@ public struct HandFreeze: Sendable {
 
     /// Thaws our own freeze; another's only when told to. A run that is at work does not succeed then, and goes on to let go
     /// of what it holds.
-    public func thaw(_ known: Thawable, foreign: Bool) async throws(Failure) -> ThawReport {
+    ///
+    /// - Parameter isDryRun: says what would be thawed, and sends nothing.
+    public func thaw(
+        _ known: Thawable, foreign: Bool, isDryRun: Bool = false
+    ) async throws(Failure) -> ThawReport {
         let ours = try await ownFreezes(orNone: foreign)
         switch known.power {
         case .running: break
-        case .shutOff: return ThawReport(domain: guest, thawed: nil, held: nil)
+        case .shutOff: return ThawReport(domain: guest)
         case .paused(let why), .other(let why):
             throw Failure(
                 .maybeFrozen, "\(guest.name) may be frozen, and no thaw can reach it: it is paused (\(why))",
@@ -132,7 +136,7 @@ public struct HandFreeze: Sendable {
         }
         if ours.isEmpty, !foreign {
             switch known.isFrozen {
-            case false?: return ThawReport(domain: guest, thawed: nil, held: nil)
+            case false?: return ThawReport(domain: guest)
             case true?:
                 throw Failure(
                     .refused,
@@ -145,6 +149,8 @@ public struct HandFreeze: Sendable {
                     hint: "stillpoint thaw \(guest.name) --foreign")
             }
         }
+        let expected = ours.first?.frozenMountpoints.count
+        guard !isDryRun else { return ThawReport(domain: guest, would: ours.isEmpty ? .foreign : .ours) }
         // Without a connection of its own the thaw goes the ordinary way.
         try? await control.prepareRescue()
         let outcome = await Thaw(guest: control, time: time, interruption: interruption).untilProved()
@@ -162,7 +168,6 @@ public struct HandFreeze: Sendable {
                 try? await journal.close(run.run, .undone, at: time.wall)
             }
         }
-        let expected = ours.first?.frozenMountpoints.count
         return ThawReport(domain: guest, thawed: count, held: expected.map { $0 == count })
     }
 }
@@ -183,4 +188,8 @@ public struct ThawReport: Codable, Sendable {
     public var thawed: Int?
     /// Whether the freeze had held until now; nil when it was not ours.
     public var held: Bool?
+    /// With `--dry-run`: whose freeze a thaw would be sent for; nil when none would.
+    public var would: Owner?
+
+    public enum Owner: String, Codable, Sendable { case ours, foreign }
 }

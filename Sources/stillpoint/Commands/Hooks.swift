@@ -84,7 +84,10 @@ struct HooksInstall: Verb {
 
     @ParentCommand var parent: Stillpoint
     @OptionGroup var options: HookOptions
-    @Flag(help: "Print the script that puts them in place.") var print = false
+    @Flag(
+        name: [.customLong("print"), .customLong("dry-run")],
+        help: "Print the script that puts them in place, and change nothing.")
+    var print = false
     @OptionGroup var shape: OutputOptions
     @OptionGroup var general: GeneralOptions
 

@@ -12,6 +12,7 @@ struct Jobs: Verb {
     @ParentCommand var parent: Stillpoint
     @OptionGroup var guest: DomainArgument
     @Flag(help: "Cancel them: the guest stays on its overlays, nothing is lost.") var cancel = false
+    @Flag(help: "With --cancel: print what would be cancelled and change nothing.") var dryRun = false
     @OptionGroup var shape: OutputOptions
     @OptionGroup var general: GeneralOptions
 
@@ -21,8 +22,10 @@ struct Jobs: Verb {
         let workplace = try workplace(general)
         if cancel { try workplace.uri.demandLocal(for: "jobs --cancel") }
         let open = try await workplace.guest(guest.reference)
-        let report = JobsReport(domain: open.identity, jobs: try await open.jobs(), cancelled: cancel)
-        if cancel { try await open.cancel(report.jobs) }
+        let report = JobsReport(
+            domain: open.identity, jobs: try await open.jobs(), cancelled: cancel && !dryRun, isDryRun: cancel && dryRun
+        )
+        if report.cancelled { try await open.cancel(report.jobs) }
         try output.result(report) { report.text($0) }
         return .reached
     }

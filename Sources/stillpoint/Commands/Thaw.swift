@@ -14,6 +14,7 @@ struct Thaw: Verb {
     @ParentCommand var parent: Stillpoint
     @OptionGroup var guest: DomainArgument
     @Flag(help: "A freeze that is not ours, too.") var foreign = false
+    @Flag(help: "Print what would be thawed and change nothing.") var dryRun = false
     @OptionGroup var shape: OutputOptions
     @OptionGroup var general: GeneralOptions
 
@@ -28,7 +29,7 @@ struct Thaw: Verb {
         let report = try await HandFreeze(
             open.identity, control: open.control(for: .random()), journal: workplace.journal, time: workplace.time,
             interruption: interruption
-        ).thaw(try await open.thawable(), foreign: foreign)
+        ).thaw(try await open.thawable(), foreign: foreign, isDryRun: dryRun)
         try output.result(report) { report.text($0) }
         return .reached
     }

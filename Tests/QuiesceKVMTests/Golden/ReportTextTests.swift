@@ -193,6 +193,9 @@ struct ReportTextTests {
         #expect(
             JobsReport(domain: .db01, jobs: [job], cancelled: true).text()
                 == "vda   activeCommit   0 B of 0 B   cancelled, the overlay stays\n")
+        #expect(
+            JobsReport(domain: .db01, jobs: [job], cancelled: false, isDryRun: true).text()
+                == "vda   activeCommit   0 B of 0 B   would be cancelled, the overlay would stay\n")
         #expect(JobsReport(domain: .db01, jobs: [], cancelled: false).text() == "no block job on db01\n")
     }
 
@@ -261,6 +264,7 @@ struct ReportTextTests {
         let thaws = [(2, true), (1, false), (2, nil), (nil, nil)].map { count, held in
             ThawReport(domain: .db01, thawed: count, held: held).text()
         }
-        try expectTidy(thaws.joined(), is: "thaw.txt")
+        let planned = [ThawReport.Owner.ours, .foreign].map { ThawReport(domain: .db01, would: $0).text() }
+        try expectTidy((thaws + planned).joined(), is: "thaw.txt")
     }
 }

@@ -71,10 +71,13 @@ struct RunJSONTests {
             try names(StatusReport(Examples.facts(), busy: nil, unfinished: [], current: nil, jobs: [])) == [
                 "schema", "domain", "state", "agent", "freeze", "busy", "unfinished", "current", "jobs",
             ])
-        #expect(try names(ThawReport(domain: .db01, thawed: nil, held: nil)) == ["schema", "domain", "thawed", "held"])
+        #expect(
+            try names(ThawReport(domain: .db01, thawed: nil, held: nil)) == [
+                "schema", "domain", "thawed", "held", "would",
+            ])
         #expect(
             try names(JobsReport(domain: .db01, jobs: [], cancelled: false)) == [
-                "schema", "domain", "jobs", "cancelled",
+                "schema", "domain", "jobs", "cancelled", "isDryRun",
             ])
         let run = try names(try Examples.success())
         #expect(
