@@ -60,6 +60,22 @@ extension CommitPlan {
     }
 }
 
+extension CatalogueEntry.Fate {
+    /// Above a report that is read again: what has become of the snapshot since; empty while it is as it was.
+    public func text(_ ink: Ink = .plain) -> String {
+        let word =
+            switch self {
+            case .kept: ""
+            case .merging: "half merged since: it can be merged to its end, not gone back to"
+            case .committed: "history: its layers have been merged since, there is nothing to go back to"
+            case .undone: "history: it was undone"
+            case .abandoned: "left behind by a revert, which can be taken back"
+            case .removed: "history: its layers have been removed since"
+            }
+        return word.isEmpty ? "" : ink.bold(word) + "\n\n"
+    }
+}
+
 extension FreezeReport {
     public func text(_ ink: Ink = .plain) -> String {
         """

@@ -25,10 +25,13 @@ struct Show: Verb {
             Terminal.write(try await workplace.artifact(artifact, of: open.identity, name))
             return .reached
         }
+        let fate = try await workplace.entry(of: open.identity, name).fate
         var report = try await workplace.manifest(of: open.identity, name)
         let history = try await workplace.verifications(of: open.identity, report.run)
         report.learn(history, of: open.identity)
-        try output.result(report) { [report] in report.text($0) + report.recovery($0) + history.text($0) }
+        try output.result(report) { [report] in
+            fate.text($0) + report.text($0) + report.recovery($0) + history.text($0)
+        }
         return .reached
     }
 }

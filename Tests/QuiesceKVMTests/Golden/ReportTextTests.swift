@@ -257,6 +257,14 @@ struct ReportTextTests {
         try expectTidy(all.text(), is: "verify-all.txt")
     }
 
+    @Test("a report that is read again says first what has become of the snapshot, unless it is as it was")
+    func fates() {
+        #expect(CatalogueEntry.Fate.kept.text().isEmpty)
+        #expect(
+            CatalogueEntry.Fate.committed.text()
+                == "history: its layers have been merged since, there is nothing to go back to\n\n")
+    }
+
     @Test("freeze and thaw by hand")
     func hand() throws {
         let freeze = FreezeReport(domain: .db01, mountpoints: ["/", "/var"], frozen: 2, until: Examples.start)
