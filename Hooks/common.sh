@@ -285,12 +285,6 @@ lease() {
     echo "$now $STILLPOINT_LEASE_S" >"$state/start"
 }
 
-# granted: the lock is held from now. What was waited for it since `lease` is not hold.
-granted() {
-    uptime_ms
-    echo "$now" >"$state/granted"
-}
-
 # lease_off: nothing is locked, and the clients are idle again.
 lease_off() {
     lease_for 600
@@ -336,19 +330,17 @@ let_go() {
 proof() {
     uptime_ms
     now=${ended:-$now}
-    read -r start lasts <"$state/start"
-    since=$start
-    [ ! -e "$state/granted" ] || read -r since <"$state/granted"
+    read -r start granted <"$state/start"
     lost=${1-}
     [ ! -s "$state/lost" ] || read -r lost <"$state/lost"
-    [ -n "$lost" ] || [ "$((now - start))" -lt "$((lasts * 1000))" ] || lost="the lease of $lasts s ended"
+    [ -n "$lost" ] || [ "$((now - start))" -lt "$((granted * 1000))" ] || lost="the lease of $granted s ended"
     proof='"held":true'
     if [ -n "$lost" ]; then
         one_line "$lost"
         json_string "$line"
         proof="\"held\":false,\"lost\":$json"
     fi
-    proof="$proof,\"holdMs\":$((now - since))"
+    proof="$proof,\"holdMs\":$((now - start))"
 }
 
 # release: nothing of this instance is left; what a hook undoes beyond its session, it undoes in `undone`.

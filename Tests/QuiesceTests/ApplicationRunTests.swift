@@ -85,6 +85,30 @@ struct ApplicationRunTests {
         #expect(world.log.count(.hookRelease) == 2)
     }
 
+    @Test("where the releases are not one turn, each lock is heard right before it is let go")
+    func heardOneByOne() async throws {
+        var world = try world(nil, nil)
+        world.guest.saysInTurn = true
+        world.guest.releasesInTurn = false
+        let report = try await world.run()
+        #expect(report.verdict == Verdict(consistency: .application))
+        #expect(
+            world.log.heard.filter { [.hookHeard, .hookRelease].contains($0) } == [
+                .hookHeard, .hookRelease, .hookHeard, .hookRelease,
+            ])
+        #expect(world.log.details(of: .hookHeard) == ["mysql", "postgresql"])
+    }
+
+    @Test("what is dirty is written out before the first lock, and not again under it")
+    func writtenOutFirst() async throws {
+        let world = try world(nil)
+        _ = try await world.run()
+        let heard = world.log.heard
+        let lock = try #require(heard.firstIndex(of: .turn))
+        #expect(heard[lock - 1] == .sync)
+        #expect(heard[lock...].contains(.steady) && !heard[lock...].contains(.sync))
+    }
+
     @Test("a stop between the locks and the freeze freezes nothing, and lets all of them go")
     func stoppedLater() async throws {
         var world = try world(nil, nil)

@@ -31,8 +31,8 @@ public protocol GuestControl: Sendable {
     func standBy(_ turns: [HookTurn]) async
 
     /// Gives those that stand by the word for the whole turn: each begins as soon as the lock before it is held, or let
-    /// go. ``run(_:within:)`` and ``steady(_:)`` then wait for their end. Without effect where they do not stand by.
-    func runInTurn(_ turn: HookTurn) async
+    /// go. ``run(_:within:)`` and ``steady(_:)`` then wait for their end. False where it had no effect: they do not stand by.
+    func runInTurn(_ turn: HookTurn) async -> Bool
 
     /// Waits, `limit` at most, for the last words of a turn that was given its word. True when they were said: every lock of
     /// the turn is held then. What the hooks have to say about it is there to be heard.

@@ -87,9 +87,9 @@ struct HookStack: Sendable {
         defer { waited += begin.duration(to: time.now) }
         let ready = entries.indices.filter { entries[$0].failure == nil }
         for index in ready { entries[index].stage = .locking }
-        await guest.runInTurn(locks(of: ready))
-        let patience = ready.map { entries[$0].application.choice.timeout / 2 }.min() ?? .zero
-        areLastWordsSaid = await guest.lastWordsSaid(lastWords, within: min(Self.patience, patience))
+        if await guest.runInTurn(locks(of: ready)) {
+            areLastWordsSaid = await guest.lastWordsSaid(lastWords, within: patience(with: ready))
+        }
         if areLastWordsSaid {
             let took = begin.duration(to: time.now).inMilliseconds
             for index in ready {
@@ -103,12 +103,17 @@ struct HookStack: Sendable {
     }
 
     /// Longer than locks take that nothing stands in the way of. Those that take longer are looked at one by one.
-    private static let patience = Duration.seconds(2)
+    private func patience(with ready: [Int]) -> Duration {
+        let limits = ready.map { entries[$0].application.choice.timeout } + [lockEnd - time.now]
+        return min(.seconds(2), (limits.min() ?? .zero) / 2)
+    }
+
+    /// The window needs its part of the hold.
+    private var lockEnd: ContinuousClock.Instant { holdEnd - .seconds(1) }
 
     /// What is busy is asked again as long as the hold leaves time.
     private mutating func hearLocks(of ready: [Int], since begin: ContinuousClock.Instant) async throws(Failure) {
-        // The window needs its part of the hold.
-        let end = holdEnd - .seconds(1)
+        let end = lockEnd
         var since = begin
         for index in ready {
             while true {
@@ -139,17 +144,19 @@ struct HookStack: Sendable {
     mutating func release(_ outcome: HookCall.Outcome) async {
         let begin = time.now
         defer { waited += begin.duration(to: time.now) }
+        // Nobody waits any more for a lock that is still being taken.
+        for index in entries.indices where entries[index].stage == .locking && entries[index].failure == nil {
+            _ = await guest.hear(call(.preFreeze, index), within: .zero)
+        }
         let ready = entries.indices.filter { [.locking, .locked].contains(entries[$0].stage) }
-        await guest.runInTurn(releases(of: ready, outcome))
-        for index in entries.indices where entries[index].isUnheard {
-            // A guest that did so much else meanwhile has had the time for it.
-            let result = await guest.hear(call(.preFreeze, index), within: .seconds(1))
-            if let reply = accept(result, index) { merge(reply, into: index) }
-            entries[index].isUnheard = false
+        // Inside the guest a release waits for what its lock has to say: it is heard meanwhile.
+        if await guest.runInTurn(releases(of: ready, outcome)) {
+            for index in ready { await hear(index, within: max(.seconds(1), time.now.duration(to: holdEnd))) }
         }
         for index in entries.indices.reversed() {
             let before = entries[index].stage
             guard before != .idle, before != .released else { continue }
+            await hear(index, within: .seconds(2))
             entries[index].stage = .released
             let limit = entries[index].application.choice.timeout
             switch await call(.postThaw, index, lease: maxHold, outcome: outcome, within: limit) {
@@ -165,6 +172,15 @@ struct HookStack: Sendable {
                 if before != .prepared { entries[index].releaseFailure = why }
             }
         }
+    }
+
+    /// What a lock that was taken in turn has to say.
+    private mutating func hear(_ index: Int, within longest: Duration) async {
+        guard entries[index].isUnheard else { return }
+        entries[index].isUnheard = false
+        let limit = min(entries[index].application.choice.timeout, longest)
+        let result = await guest.hear(call(.preFreeze, index), within: limit)
+        if let reply = accept(result, index) { merge(reply, into: index) }
     }
 
     /// Its position holds for the cut by its lock alone.

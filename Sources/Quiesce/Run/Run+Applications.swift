@@ -14,6 +14,8 @@ extension SnapshotRun {
     func lockApplications(_ record: inout RunRecord) async throws(Failure) {
         guard !record.hooks.isEmpty else { return }
         tell(.began(.preFreeze))
+        // What is dirty is written out in the window, or before the first lock: while one is held, others wait.
+        if plan.freezes { try? await ports.guest.sync(plan.synced.map(\.mountpoint), within: .seconds(10)) }
         let start = ports.time.now
         do throws(Failure) {
             try await record.hooks.lock()

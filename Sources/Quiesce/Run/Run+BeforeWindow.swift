@@ -83,8 +83,10 @@ extension SnapshotRun {
     func steady(_ record: inout RunRecord) async throws(Failure) {
         guard plan.freezes else { return }
         if record.deadMan != .absent, !record.hooks.areLastWordsSaid {
+            var words = plan.lastWords
+            if !record.hooks.isEmpty { words.mountpoints = [] }
             do throws(GuestFailure) {
-                try await ports.guest.steady(plan.lastWords)
+                try await ports.guest.steady(words)
             } catch {
                 throw Failure(
                     .refused,

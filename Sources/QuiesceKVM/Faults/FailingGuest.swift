@@ -67,11 +67,11 @@ private struct FailingGuest: GuestControl {
         _ = Failpoint.pass("guest.standBy", .after)
     }
 
-    func runInTurn(_ turn: HookTurn) async {
+    func runInTurn(_ turn: HookTurn) async -> Bool {
         let name = "guest.turn.\(turn.calls.first?.verb.rawValue ?? "none")"
-        if Failpoint.pass(name, .before) { return }
-        await port.runInTurn(turn)
-        _ = Failpoint.pass(name, .after)
+        if Failpoint.pass(name, .before) { return false }
+        let isTold = await port.runInTurn(turn)
+        return Failpoint.pass(name, .after) ? false : isTold
     }
 
     func lastWordsSaid(_ words: LastWords, within limit: Duration) async -> Bool {

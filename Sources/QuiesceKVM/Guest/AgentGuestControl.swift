@@ -83,7 +83,7 @@ final class AgentGuestControl: GuestControl {
 
     func standBy(_ turns: [HookTurn]) async { await hooks.standBy(turns) }
 
-    func runInTurn(_ turn: HookTurn) async { await hooks.runInTurn(turn) }
+    func runInTurn(_ turn: HookTurn) async -> Bool { await hooks.runInTurn(turn) }
 
     func lastWordsSaid(_ words: LastWords, within limit: Duration) async -> Bool {
         await hooks.saidInTurn(words, within: limit)

@@ -78,19 +78,8 @@ extension GuestScript {
             echo "$deadline" 1<>"$d/deadline"
             """#)
 
-    /// The same in two parts, before and after hooks that wait for each other: what is written out before the first lock need
-    /// not be while it is held. The first never fails, for that would end the turn before the first lock.
-    static let steadyFirst = #"""
-        [ "$STILLPOINT_PARAM_EXPEDITES" = 1 ] && read -r old <"/run/stillpoint/$STILLPOINT_RUN/deadman/rcu" &&
-            echo 1 >/sys/kernel/rcu_expedited
-        set -f
-        IFS='
-        '
-        sync -f $STILLPOINT_MOUNTPOINTS 2>/dev/null
-        exit 0
-        """#
-
-    static let steadyLast =
+    /// The same behind hooks that wait for each other. What is dirty was written out before the first lock.
+    static let steadyInTurn =
         #"""
         set -- "$STILLPOINT_RUN" "$STILLPOINT_PARAM_DEADLINE" "$STILLPOINT_PARAM_EXPEDITES"
 

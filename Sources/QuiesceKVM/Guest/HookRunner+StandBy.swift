@@ -14,7 +14,7 @@ extension HookRunner {
         let process: GuestProcess
         let gate: GuestFile
         /// Who gets the word after it.
-        let next: String?
+        var next: String?
         /// It has its word, or will be given it by the one before.
         var isInTurn = false
     }
@@ -54,42 +54,37 @@ extension HookRunner {
     }
 
     private static func calls(of turn: HookTurn) -> [HookCall] {
-        guard let words = turn.last else { return turn.calls }
-        return [call(for: words, .first)] + turn.calls + [call(for: words, .last)]
+        turn.calls + (turn.last.map { [call(for: $0)] } ?? [])
     }
 
-    /// What is slow in the last words comes before the hooks.
-    private enum Part: String {
+    private static func call(for words: LastWords) -> HookCall {
         // No hook's name has a capital.
-        case first = "First"
-        case last = "Last"
-    }
-
-    private static func call(for words: LastWords, _ part: Part) -> HookCall {
-        let text = part == .first ? GuestScript.steadyFirst : GuestScript.steadyLast
-        let hook = Hook(name: part.rawValue, origin: "", sha256: "", text: text)
+        let hook = Hook(name: "Last", origin: "", sha256: "", text: GuestScript.steadyInTurn)
         let parameters = ["deadline": seconds(words.deadline), "expedites": words.expedites ? "1" : "0"]
-        return HookCall(.preFreeze, of: hook, parameters: parameters, mountpoints: words.mountpoints)
+        return HookCall(.preFreeze, of: hook, parameters: parameters)
     }
 
     /// Waits for words that stand in line with hooks; nil where the guest surely has not got them that way.
     func said(_ words: LastWords, within limit: Duration) async -> Ending? {
-        let first = await released(Self.call(for: words, .first), within: limit)
-        let last = await released(Self.call(for: words, .last), within: limit)
-        return first == nil ? nil : last
+        await released(Self.call(for: words), within: limit)
     }
 
-    /// The same for words in turn; where they are not said by then they stay in line.
+    /// The same for words in turn; where they are not said by then, or nobody knows, they stay in line.
     func saidInTurn(_ words: LastWords, within limit: Duration) async -> Bool {
-        let call = Self.call(for: words, .last)
+        let call = Self.call(for: words)
         guard let waits = waiting.withLock({ $0[Self.file(of: call)] }), waits.isInTurn else { return false }
         let deadline = time.now + limit
         let outcome = await agent.outcome(of: waits.process, deadline: deadline, longestPause: .milliseconds(5))
-        if case .unfinished = outcome { return false }
+        guard case .finished = outcome else { return false }
         // The agent tells only once that a process has ended.
         leaveLine(waits, Self.file(of: call))
-        let ending = await ending(of: outcome, call, waits.token, within: limit, until: deadline)
-        return if case .ended(0, _, _) = ending { true } else { false }
+        guard case .ended(0, _, _)? = await ending(of: outcome, call, waits.token, within: limit, until: deadline)
+        else {
+            return false
+        }
+        // The turn has gone through: what one of them ends with calls no other off.
+        waiting.withLock { waiting in for name in waiting.keys { waiting[name]?.next = nil } }
+        return true
     }
 
     private func leaveLine(_ waits: Waiting, _ name: String) {
@@ -100,33 +95,32 @@ extension HookRunner {
     /// How a call in turn ended.
     func heard(_ call: HookCall, within limit: Duration) async -> Ending {
         guard waiting.withLock({ $0[Self.file(of: call)]?.isInTurn }) == true,
-            let ending = await released(call, within: limit)
+            let ending = await released(call, within: limit, grace: .seconds(1))
         else { return .unknown("it was not in turn") }
         return ending
     }
 
     /// Words that are said in turn and that nobody has waited for are not called off while they are being said.
     func outlastLastWords() async {
-        for part in [Part.first, .last] {
-            let call = Self.call(for: LastWords([], deadline: .zero, expedites: false), part)
-            guard waiting.withLock({ $0[Self.file(of: call)]?.isInTurn }) == true else { continue }
-            _ = await released(call, within: Self.grace)
-        }
+        let call = Self.call(for: LastWords([], deadline: .zero, expedites: false))
+        guard waiting.withLock({ $0[Self.file(of: call)]?.isInTurn }) == true else { return }
+        _ = await released(call, within: Self.grace)
     }
 
-    /// Gives the first of them the word for all; nothing where they do not wait as one list.
-    func runInTurn(_ turn: HookTurn) async {
+    /// Gives the first of them the word for all; false where they do not wait as one list, or surely did not get it.
+    func runInTurn(_ turn: HookTurn) async -> Bool {
         let calls = Self.calls(of: turn)
         let names = calls.map(Self.file)
         let waits = waiting.withLock { waiting in names.compactMap { waiting[$0] } }
         let following = names.dropFirst().map { $0 as String? } + [nil]
-        guard let call = calls.first, waits.map(\.next) == following else { return }
-        guard await isTold(waits[0], call, "next") else { return }
+        guard let call = calls.first, waits.map(\.next) == following else { return false }
+        guard await isTold(waits[0], call, "next") else { return false }
         waiting.withLock { waiting in for name in names { waiting[name]?.isInTurn = true } }
+        return true
     }
 
     /// Waits for the end of a call that waits or is in turn; nil when it does not, and when it surely got no word.
-    func released(_ call: HookCall, within limit: Duration) async -> Ending? {
+    func released(_ call: HookCall, within limit: Duration, grace: Duration = HookRunner.grace) async -> Ending? {
         let name = Self.file(of: call)
         if call.verb == .postThaw { await outlast(call) }
         guard let waits = waiting.withLock({ $0.removeValue(forKey: name) }) else { return nil }
@@ -139,9 +133,9 @@ extension HookRunner {
         var outcome = await agent.outcome(of: waits.process, deadline: deadline)
         if case .unfinished = outcome {
             _ = try? await HookScript.stop.run([run.description, name], on: agent, within: .seconds(5))
-            outcome = await agent.outcome(of: waits.process, deadline: time.now + Self.grace)
+            outcome = await agent.outcome(of: waits.process, deadline: time.now + grace)
         }
-        let ending = await ending(of: outcome, call, waits.token, within: limit, until: deadline + Self.grace)
+        let ending = await ending(of: outcome, call, waits.token, within: limit, until: deadline + grace)
         if case .ended(0, _, _) = ending {} else if call.verb == .preFreeze { endTurn(after: waits) }
         // The word did not reach it, and it has done nothing.
         if case .ended(HookScript.noWord.code, [], HookScript.noWord.cause) = ending { return nil }

@@ -30,8 +30,9 @@ enum HookScript {
     ///
     /// With `wait` all of this is started beforehand, and the hook begins with a line `LEASE OUTCOME TURN` in `FILE.gate`. Where
     /// TURN is `next`, the line is passed on to `NEXT.gate` when the hook says so or has ended, from `pre-freeze` only if it
-    /// holds its lock: else the last words are told that they are `off`. The end of that pipe without a line means that nobody
-    /// will come: ``noWord``. A release is told without a wait for what its lock has to say, and waits for the end of that here.
+    /// holds its lock. From one that fails before that the last words hear that they are `off`. The end of the pipe without a
+    /// line means that nobody will come: ``noWord``. A release is told before its lock has said all that it has to say, and
+    /// waits for the end of that here, as long as the lease lasts.
     static let run = #"""
         umask 077
         cd / || exit 96
@@ -60,11 +61,14 @@ enum HookScript {
                 { read -r STILLPOINT_LEASE_S STILLPOINT_OUTCOME turn <&3 && [ "$turn" != off ]; } ||
                     { echo "no word came" >&2; exit 96; }
                 exec 3<&-
-                waited=0
-                while [ -e '$before'.word ] && [ ! -e '$before'.out ] && [ "$waited" -lt 300 ]; do
-                    waited=$((waited + 1))
-                    sleep 0.01
-                done
+                if [ -e '$before'.word ]; then
+                    read -r turn_now _ </proc/uptime
+                    turn_end=$((${turn_now%%.*} + STILLPOINT_LEASE_S))
+                    until [ -e '$before'.out ] || [ "${turn_now%%.*}" -ge "$turn_end" ]; do
+                        sleep 0.01
+                        read -r turn_now _ </proc/uptime
+                    done
+                fi
                 echo "$turn $STILLPOINT_LEASE_S $STILLPOINT_OUTCOME" >'$f'.word
                 [ "$STILLPOINT_OUTCOME" != - ] || unset STILLPOINT_OUTCOME
                 export STILLPOINT_LEASE_S ${STILLPOINT_OUTCOME+STILLPOINT_OUTCOME}

@@ -34,11 +34,16 @@ struct Manifest {
     func keepBesideOverlays() throws(Failure) {
         for place in report.overlayFolders {
             try explaining("cannot write the manifest in \(place)", else: .internalError) { () throws(Errno) in
-                let beside = try Folder(place).folder(Self.beside, makingWith: 0o700)
-                guard try beside.belongsToUsAlone() else { throw .notPermitted }
-                try put(in: beside)
+                // Twice, since another run may remove the folder while it is empty.
+                do throws(Errno) { try put(beside: place) } catch .noSuchFileOrDirectory { try put(beside: place) }
             }
         }
+    }
+
+    private func put(beside place: String) throws(Errno) {
+        let beside = try Folder(place).folder(Self.beside, makingWith: 0o700)
+        guard try beside.belongsToUsAlone() else { throw .notPermitted }
+        try put(in: beside)
     }
 
     /// The state folder's copy; a missing or damaged one is an error, never an empty report.

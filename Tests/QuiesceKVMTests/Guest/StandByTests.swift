@@ -61,11 +61,11 @@ struct StandByTests {
         }
         await runner.standBy([HookTurn(calls(.preFreeze)), HookTurn(calls(.postThaw).reversed())])
         let before = await programs(guest)
-        await runner.runInTurn(HookTurn(calls(.preFreeze, 7)))
+        _ = await runner.runInTurn(HookTurn(calls(.preFreeze, 7)))
         for call in calls(.preFreeze) {
             #expect(await runner.ending(of: call, within: .seconds(20)) == .ended(code: 0, output: [], cause: ""))
         }
-        await runner.runInTurn(HookTurn(calls(.postThaw, 8).reversed()))
+        _ = await runner.runInTurn(HookTurn(calls(.postThaw, 8).reversed()))
         for call in calls(.postThaw).reversed() {
             #expect(await runner.ending(of: call, within: .seconds(20)) == .ended(code: 0, output: [], cause: ""))
         }
@@ -99,7 +99,7 @@ struct StandByTests {
             try String(contentsOfFile: order, encoding: .utf8).split(separator: "\n").sorted() == [
                 "one read", "two read",
             ])
-        await runner.runInTurn(turn)
+        _ = await runner.runInTurn(turn)
         for call in turn.calls {
             #expect(await runner.ending(of: call, within: .seconds(20)) == .ended(code: 0, output: [], cause: ""))
         }
@@ -118,7 +118,7 @@ struct StandByTests {
             let turn = HookTurn(locks, last: words)
             await runner.standBy([turn])
             let before = await programs(guest)
-            await runner.runInTurn(turn)
+            _ = await runner.runInTurn(turn)
             for call in locks { _ = await runner.ending(of: call, within: .seconds(20)) }
             // Without a dead-man they come to nothing, and say so.
             if code == 0 {
@@ -147,7 +147,7 @@ struct StandByTests {
             let turn = HookTurn(locks, last: words)
             await runner.standBy([turn])
             #expect(await !runner.saidInTurn(words, within: .seconds(20)))
-            await runner.runInTurn(turn)
+            _ = await runner.runInTurn(turn)
             // Far from the limit in both cases.
             #expect(await runner.saidInTurn(words, within: .seconds(600)) == (code == 0))
             for (call, code) in zip(locks, [0, code]) {
@@ -161,6 +161,46 @@ struct StandByTests {
         }
     }
 
+    @Test("what one hook says too late against itself is not said of those after it", arguments: shells)
+    func lateWord(shell: String) async throws {
+        let guest = try LocalGuest(shell: shell)
+        let runner = runner(guest)
+        try deadMan(in: guest)
+        let bad = call("dispatch() { stand_by; pass_on; exit 1; }\ndispatch \"$@\"\n", .preFreeze, of: "one")
+        let good = call("echo well", .preFreeze, of: "two")
+        let words = LastWords([], deadline: .seconds(8), expedites: false)
+        let turn = HookTurn([bad, good], last: words)
+        await runner.standBy([turn])
+        #expect(await runner.runInTurn(turn))
+        #expect(await runner.saidInTurn(words, within: .seconds(20)))
+        #expect(await runner.heard(bad, within: .seconds(20)) == .ended(code: 1, output: [], cause: ""))
+        #expect(
+            await runner.heard(good, within: .seconds(20)) == .ended(code: 0, output: Array("well\n".utf8), cause: ""))
+        try await runner.tidy()
+    }
+
+    @Test(
+        "a lock that is still being taken when nobody wants it any more is ended, and those after it are not taken",
+        arguments: shells)
+    func calledOff(shell: String) async throws {
+        let guest = try LocalGuest(shell: shell)
+        let runner = runner(guest)
+        let mark = guest.scratch("mark")
+        let slow = call("sleep 617", .preFreeze, of: "one")
+        let next = call("echo taken >'\(mark)'", .preFreeze, of: "two")
+        let turn = HookTurn([slow, next])
+        await runner.standBy([turn])
+        #expect(await runner.runInTurn(turn))
+        guard case .ended(let code, [], _) = await runner.heard(slow, within: .zero) else {
+            Issue.record("it was not ended")
+            return
+        }
+        #expect([124, 137, 143].contains(code) && !runs("617"))
+        #expect(await runner.heard(next, within: .zero) == .unknown("it was not in turn"))
+        try await runner.tidy()
+        #expect(!FileManager.default.fileExists(atPath: mark))
+    }
+
     @Test("last words that take long are left in line, to be heard later", arguments: shells)
     func saidLate(shell: String) async throws {
         let guest = try LocalGuest(shell: shell)
@@ -171,7 +211,7 @@ struct StandByTests {
         let words = LastWords([], deadline: .seconds(8), expedites: false)
         let turn = HookTurn([lock], last: words)
         await runner.standBy([turn])
-        await runner.runInTurn(turn)
+        _ = await runner.runInTurn(turn)
         #expect(await !runner.saidInTurn(words, within: .milliseconds(100)))
         #expect(FileManager.default.createFile(atPath: go, contents: nil))
         #expect(await runner.ending(of: lock, within: .seconds(20)) == .ended(code: 0, output: [], cause: ""))
@@ -206,9 +246,9 @@ struct StandByTests {
         let lock = HookTurn([call(text, .preFreeze)], last: words)
         let release = HookTurn([call(text)])
         await runner.standBy([lock, release])
-        await runner.runInTurn(lock)
+        _ = await runner.runInTurn(lock)
         #expect(await runner.saidInTurn(words, within: .seconds(20)))
-        await runner.runInTurn(release)
+        _ = await runner.runInTurn(release)
         #expect(
             await runner.heard(lock.calls[0], within: .seconds(20)) == .ended(code: 0, output: [], cause: ""))
         #expect(
@@ -226,7 +266,7 @@ struct StandByTests {
             call("echo \(name) >>'\(order)'; exit \(code)", .preFreeze, of: name)
         }
         await runner.standBy([HookTurn(locks)])
-        await runner.runInTurn(HookTurn(locks))
+        _ = await runner.runInTurn(HookTurn(locks))
         #expect(await runner.ending(of: locks[0], within: .seconds(20)) == .ended(code: 0, output: [], cause: ""))
         #expect(await runner.ending(of: locks[1], within: .seconds(20)) == .ended(code: 75, output: [], cause: ""))
         #expect(try String(contentsOfFile: order, encoding: .utf8) == "one\ntwo\n")
@@ -244,7 +284,7 @@ struct StandByTests {
         let order = guest.scratch("order")
         let text = #"[ "$1" = post-thaw ] || sleep 0.5; echo "$1" >>'"# + order + "'"
         await runner.standBy([HookTurn([call(text, .preFreeze)]), HookTurn([call(text)])])
-        await runner.runInTurn(HookTurn([call(text, .preFreeze)]))
+        _ = await runner.runInTurn(HookTurn([call(text, .preFreeze)]))
         #expect(await runner.ending(of: call(text), within: .seconds(20)) == .ended(code: 0, output: [], cause: ""))
         #expect(try String(contentsOfFile: order, encoding: .utf8) == "pre-freeze\npost-thaw\n")
         try await runner.tidy()

@@ -15,6 +15,8 @@ struct ScriptedGuest: GuestControl {
     var thawTakes = Duration.milliseconds(3)
     /// How a hook's verbs end, by hook and verb: one answer a call, the last one for ever; `done` where nothing is said.
     var hooks: [String: [HookVerb: [HookResult]]] = [:]
+    /// Whether releases that stand by get their word as one turn.
+    var releasesInTurn = true
     /// Whether the last words are said behind the last lock, whatever the hooks have to say about it.
     var saysInTurn = false
     /// What the dead-man says that it did.
@@ -84,7 +86,11 @@ struct ScriptedGuest: GuestControl {
 
     func standBy(_ turns: [HookTurn]) async { log.hear(.standBy, turns.map(Self.words).joined(separator: ", ")) }
 
-    func runInTurn(_ turn: HookTurn) async { if !turn.calls.isEmpty { log.hear(.turn, Self.words(turn)) } }
+    func runInTurn(_ turn: HookTurn) async -> Bool {
+        guard !turn.calls.isEmpty else { return false }
+        log.hear(.turn, Self.words(turn))
+        return turn.last != nil || releasesInTurn
+    }
 
     func lastWordsSaid(_ words: LastWords, within limit: Duration) async -> Bool { saysInTurn }
 
