@@ -32,7 +32,8 @@ public enum HookVerb: String, Codable, Sendable {
     case postThaw = "post-thaw"
 }
 
-/// What a hook that fails before the freeze does to the run.
+/// What a hook that fails before the freeze does to the run. One that has something bad to say only afterwards, as of a lock
+/// that was lost, costs the level under `fail` too.
 public enum HookPolicy: String, Codable, Sendable, CaseIterable {
     /// The run is undone and refused.
     case fail

@@ -111,6 +111,7 @@ public struct MemberReport: Codable, Sendable {
         public var expected: Int
         public var guestReported: GuestCounts
         public var windowMs: Int64
+        /// What the hooks took while locks could be held, before the window and after it.
         public var hookMs: Int64
         public var maxFreezeMs: Int64
     }
@@ -136,7 +137,7 @@ public struct MemberReport: Codable, Sendable {
         /// Whether the lock held throughout; nil where none is needed.
         public var held: Bool?
         public var holdMs: Int64?
-        /// How long each verb took, seen from the host.
+        /// How long each verb took, seen from the host. Of locks that were taken in turn each has the time of them all.
         public var tookMs: [String: Int64]
         public var position: Position?
         public var facts: [String: Position.Value]
