@@ -83,7 +83,9 @@ extension HookRunner {
             return false
         }
         // The turn has gone through: what one of them ends with calls no other off.
-        waiting.withLock { waiting in for name in waiting.keys { waiting[name]?.next = nil } }
+        waiting.withLock { waiting in
+            for (name, waits) in waiting where waits.isInTurn { waiting[name]?.next = nil }
+        }
         return true
     }
 
