@@ -77,7 +77,7 @@ extension HookRunner {
         let outcome = await agent.outcome(of: waits.process, deadline: deadline, longestPause: .milliseconds(5))
         guard case .finished = outcome else { return false }
         // The agent tells only once that a process has ended.
-        leaveLine(waits, Self.file(of: call))
+        leaveLine(Self.file(of: call))
         guard case .ended(0, _, _)? = await ending(of: outcome, call, waits.token, within: limit, until: deadline)
         else {
             return false
@@ -89,14 +89,18 @@ extension HookRunner {
         return true
     }
 
-    private func leaveLine(_ waits: Waiting, _ name: String) {
-        waiting.withLock { _ = $0.removeValue(forKey: name) }
-        spent.withLock { $0.append(waits.gate) }
+    @discardableResult
+    private func leaveLine(_ name: String) -> Waiting? {
+        guard let waits = waiting.withLock({ $0.removeValue(forKey: name) }) else { return nil }
+        if waits.isInTurn { spent.withLock { $0.append(waits.gate) } }
+        return waits
     }
+
+    private func isInTurn(_ call: HookCall) -> Bool { waiting.withLock { $0[Self.file(of: call)]?.isInTurn } == true }
 
     /// How a call in turn ended.
     func heard(_ call: HookCall, within limit: Duration) async -> Ending {
-        guard waiting.withLock({ $0[Self.file(of: call)]?.isInTurn }) == true,
+        guard isInTurn(call),
             let ending = await released(call, within: limit, grace: .seconds(1))
         else { return .unknown("it was not in turn") }
         return ending
@@ -105,7 +109,7 @@ extension HookRunner {
     /// Words that are said in turn and that nobody has waited for are not called off while they are being said.
     func outlastLastWords() async {
         let call = Self.call(for: LastWords([], deadline: .zero, expedites: false))
-        guard waiting.withLock({ $0[Self.file(of: call)]?.isInTurn }) == true else { return }
+        guard isInTurn(call) else { return }
         _ = await released(call, within: Self.grace)
     }
 
@@ -125,12 +129,8 @@ extension HookRunner {
     func released(_ call: HookCall, within limit: Duration, grace: Duration = HookRunner.grace) async -> Ending? {
         let name = Self.file(of: call)
         if call.verb == .postThaw { await outlast(call) }
-        guard let waits = waiting.withLock({ $0.removeValue(forKey: name) }) else { return nil }
-        if waits.isInTurn {
-            spent.withLock { $0.append(waits.gate) }
-        } else if await !isTold(waits, call, "-") {
-            return nil
-        }
+        guard let waits = leaveLine(name) else { return nil }
+        if !waits.isInTurn, await !isTold(waits, call, "-") { return nil }
         let deadline = time.now + limit
         var outcome = await agent.outcome(of: waits.process, deadline: deadline)
         if case .unfinished = outcome {
@@ -186,7 +186,7 @@ extension HookRunner {
     private func outlast(_ release: HookCall) async {
         var lock = release
         lock.verb = .preFreeze
-        guard waiting.withLock({ $0[Self.file(of: lock)]?.isInTurn }) == true else { return }
+        guard isInTurn(lock) else { return }
         _ = await released(lock, within: Self.grace)
     }
 }
