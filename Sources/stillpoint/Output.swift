@@ -3,26 +3,33 @@
 import Glibc
 import Quiesce
 import QuiesceKVM
+import Synchronization
 
 /// In which shape a result goes to stdout.
 enum Output: Sendable, Hashable {
     case text, json, jsonStream, env
 
+    /// stdout has its one object.
+    private static let isTold = Atomic(false)
+
     func result(_ value: some Encodable, text: (Ink) -> String) throws(Failure) {
         switch self {
         case .text, .env: Terminal.write(text(Terminal.ink))
-        case .json: Terminal.write(try JSONText.of(value) + "\n")
+        case .json:
+            Terminal.write(try JSONText.of(value) + "\n")
+            Self.isTold.store(true, ordering: .relaxed)
         case .jsonStream: Terminal.write(try JSONText.of(value, pretty: false) + "\n")
         }
     }
 
-    /// The last line on stderr is the cause; with JSON the object on stdout carries it as well.
+    /// The last line on stderr is the cause; with JSON the object on stdout carries it as well, unless it is out already: an
+    /// export that breaks off has told where it was.
     func failed(_ failure: Failure) {
         struct Envelope: Encodable {
             var schema = "stillpoint.error/v1"
             var error: Cause
         }
-        if self == .json || self == .jsonStream,
+        if self == .jsonStream || self == .json && !Self.isTold.load(ordering: .relaxed),
             let text = try? JSONText.of(Envelope(error: Cause(failure)), pretty: self == .json)
         {
             Terminal.write(text + "\n")

@@ -107,6 +107,26 @@ extension Lab {
             }
         }
 
+        @Test("one that breaks off says so on stderr: stdout has had its one object")
+        func broken() async throws {
+            try await HandedOver.withSnapshot { domain in
+                let folder = "\(domain.folder)/shown"
+                let script = """
+                    "$1" --state-dir "$2" export "$3" --fuse "$4" --json & pid=$!
+                    for _ in {1..100}; do [[ -s $4/vda.raw ]] && break; sleep 0.1; done
+                    pkill -KILL -f -- "$4/vda.raw"
+                    wait $pid
+                    """
+                let words = [domain.stillpoint.binary, domain.stillpoint.state, domain.name, folder]
+                let ended = try await Program.run("bash", ["-c", script, "bash"] + words)
+                #expect(ended.exit == 70, "\(ended)")
+                #expect(try ended.json["schema"]?.string == "stillpoint.export/v1", "\(ended)")
+                #expect(ended.lastLine.contains("qemu-storage-daemon has ended"), "\(ended)")
+                #expect(try await domain.stillpoint("export", "--stop").exit == 0)
+                #expect(!FileManager.default.fileExists(atPath: folder))
+            }
+        }
+
         @Test("a folder that cannot be used is refused, and what is in it stays")
         func badFolder() async throws {
             try await HandedOver.withSnapshot { domain in
