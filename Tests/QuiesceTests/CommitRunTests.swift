@@ -143,6 +143,12 @@ struct CommitRunTests {
         facts.disks.removeLast()
         var request = CommitRun.Request(.delete)
         request.name = "one"
+        lineage.snapshots[0].disks = [
+            MemberReport.Disk(
+                target: try Sample.target("vda"), frozenImage: "/i/base",
+                chain: [ImageLayer(path: "/i/base", format: "qcow2")], overlay: "/i/a", format: "qcow2",
+                virtualSizeBytes: 16 << 20)
+        ]
         for (fate, removed) in [(CatalogueEntry.Fate.merging, ["/i/a"]), (.kept, [])] {
             lineage.snapshots[0].entry = CatalogueEntry(
                 run: run, guest: facts.guest, name: "one", createdAt: Sample.start, consistency: .filesystem, fate: fate

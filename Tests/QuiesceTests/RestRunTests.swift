@@ -65,7 +65,19 @@ struct RestRunTests {
             report.exit == Quiesce.ExitStatus.crashOnly.rawValue, "an image that is not clean is no broken snapshot")
     }
 
-    @Test("an EFI partition, swap and raw data do not lower it", arguments: ["vfat", "swap", "empty", "data"])
+    @Test("what nobody here knows lowers it, and so does a disk of which nothing is known", arguments: ["data", nil])
+    func unknown(_ kind: String?) async throws {
+        var world = try off()
+        if let kind {
+            world.verifier.proofs[0].kind = kind
+            world.verifier.proofs[0].frozen = nil
+        } else {
+            world.verifier.proofs.removeLast()
+        }
+        #expect(try await world.run().verdict.consistency == .crash)
+    }
+
+    @Test("an EFI partition, swap and a boot loader's do not lower it", arguments: ["vfat", "swap", "empty", "bootcode"])
     func withoutJournal(_ kind: String) async throws {
         var world = try off()
         world.verifier.proofs[0].kind = kind

@@ -24,7 +24,7 @@ extension CommitPlan {
         var doomed: Set<String> = []
         var gone: Lineage.Snapshot?
         if request.all {
-            doomed = try Self.everything(request, lineage)
+            doomed = try Self.everything(request, lineage, isActive)
         } else {
             let snapshot = try Self.snapshot(request, lineage)
             guard !snapshot.isInside || snapshot.registered == nil else {
@@ -51,6 +51,8 @@ extension CommitPlan {
         if let gone {
             finished.append(gone)
             removed += Self.leavings(of: gone, lineage)
+            // The memory of a moment that the disks have left behind.
+            if gone.entry?.fate == .merging, let file = gone.memoryFile { removed.append(file) }
         }
         guard !steps.isEmpty || !finished.isEmpty || !lost.isEmpty else {
             throw Failure(.noSuchThing, "\(facts.guest.name) has nothing to merge on these disks")
@@ -58,11 +60,14 @@ extension CommitPlan {
         try refuseUsed(uses, lineage, request.command)
     }
 
-    /// What a merge of ours that was killed at its very end has left behind; what others deleted was theirs to clear up.
-    private static func leavings(of gone: Lineage.Snapshot, _ lineage: Lineage) -> [String] {
+    /// Overlays that a merge of ours has left behind when it was killed at its very end: the guest is on what they lay on.
+    /// One of a disk that is detached, or that others deleted, is theirs to clear up: it may be all that there is of the data.
+    static func leavings(of gone: Lineage.Snapshot, _ lineage: Lineage) -> [String] {
         guard gone.entry?.fate == .merging else { return [] }
-        let overlays = gone.overlays.values.filter { !lineage.images.contains($0) && lineage.strangers[$0] == nil }
-        return overlays.sorted() + (gone.memoryFile.map { [$0] } ?? [])
+        return gone.disks.filter { disk in
+            !lineage.images.contains(disk.overlay) && lineage.strangers[disk.overlay] == nil
+                && lineage.active[disk.target]?.contains { $0.path == disk.frozenImage } == true
+        }.map(\.overlay).sorted()
     }
 
     /// What somebody reads neither changes nor goes.
@@ -105,22 +110,31 @@ extension CommitPlan {
         return newest
     }
 
-    /// All layers above the last one, or above what somebody else stands on.
-    private static func everything(_ request: CommitRun.Request, _ lineage: Lineage) throws(Failure) -> Set<String> {
+    /// All layers above the last one, or above what somebody else stands on. Of a guest that is off nothing but an image's own
+    /// header says what lies below, and whoever made the image wrote that: it goes no farther than folders that hold images
+    /// which the guest's definition, libvirt or our catalogue names, and into no device.
+    private static func everything(
+        _ request: CommitRun.Request, _ lineage: Lineage, _ isActive: Bool
+    ) throws(Failure) -> Set<String> {
         let name = lineage.guest.name
+        let known = lineage.active.values.compactMap(\.first?.path)
+            + lineage.snapshots.flatMap { $0.overlays.values + $0.disks.map(\.frozenImage) }
+        let folders = Set(known.map(OverlayNames.folder))
         let chosen = lineage.active.filter { request.isWanted($0.key) && $0.value.count > 1 }
         guard !chosen.isEmpty else { throw Failure(.noSuchThing, "\(name) has no overlay to merge") }
         var doomed: Set<String> = []
         for chain in chosen.values {
             for (upper, lower) in zip(chain, chain.dropFirst()) {
-                guard lineage.strangers[lower.path] == nil, lineage.children(of: lower.path).count == 1 else { break }
+                guard lineage.strangers[lower.path] == nil, lineage.children(of: lower.path).count == 1,
+                    isActive || folders.contains(OverlayNames.folder(of: lower.path)) && !lower.path.hasPrefix("/dev/")
+                else { break }
                 doomed.insert(upper.path)
             }
         }
         guard !doomed.isEmpty else {
             throw Failure(
                 .refused,
-                "\(name) has nothing to merge: other domains, or what reverts left, use the images its overlays lie on",
+                "\(name) has nothing to merge: other domains, or what reverts left, use the images its overlays lie on, or nothing but a header names those",
                 hint: lineage.abandoned.isEmpty ? nil : "stillpoint prune \(name) --abandoned")
         }
         return doomed
@@ -185,7 +199,7 @@ extension CommitPlan {
             }
         }
         try self.init(merging: doomed, dropping: dropped, in: lineage, isActive: isActive)
-        self.kept = kept
+        self.kept += kept
     }
 
     private static func old(_ snapshots: [Lineage.Snapshot], _ rule: PruneRule, _ now: Timestamp) -> [Lineage.Snapshot]

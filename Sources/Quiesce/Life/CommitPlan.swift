@@ -125,6 +125,11 @@ public struct CommitPlan: Sendable {
     private mutating func drop(_ runs: Set<RunID>, _ lineage: Lineage, _ left: Lineage) throws(Failure) {
         let used = left.images
         for branch in lineage.abandoned where runs.contains(branch.branch.run) {
+            // Once the branch is forgotten, nobody knows whose these images are.
+            if let (target, why) = branch.unread.min(by: { $0.key < $1.key }) {
+                throw Failure(
+                    .refused, "\(target) of what the revert to \(branch.branch.revertedTo) left cannot be read: \(why)")
+            }
             for (target, chain) in branch.chains.sorted(by: { $0.key < $1.key }) {
                 let going = chain.prefix { !used.contains($0.path) }
                 guard going.count < chain.count else {
@@ -162,15 +167,19 @@ public struct CommitPlan: Sendable {
         let merged = Set(steps.flatMap(\.merged))
         written = before.snapshots.filter { !merged.isDisjoint(with: $0.overlays.values) }.compactMap(\.entry)
         for snapshot in base.snapshots {
-            let isGone = then.standing(of: snapshot) == .gone
             let isMerged = !doomed.isDisjoint(with: snapshot.overlays.values)
+            // On a disk that is not the guest's now, and somebody's still.
+            let held = snapshot.overlays.filter { !then.images.contains($0.value) && before.strangers[$0.value] != nil }
+            let isGone = then.standing(of: snapshot) == .gone && held.isEmpty
+            if isMerged, let (target, overlay) = held.min(by: { $0.key < $1.key }) {
+                let others = before.strangers[overlay, default: []].sorted().joined(separator: " ")
+                kept.append(.init(name: snapshot.name, reason: "\(target): \(others) names \(overlay)"))
+            }
             if isGone, isMerged {
                 finished.append(snapshot)
                 // The memory of a moment that the disks have left behind.
                 if let file = snapshot.memoryFile { removed.append(file) }
-                // What an interrupted merge has left behind is in no chain any more.
-                removed += snapshot.overlays.values.filter { !removed.contains($0) && !then.images.contains($0) }
-                    .sorted()
+                removed += Self.leavings(of: snapshot, before).filter { !removed.contains($0) }
             } else if isGone, before.standing(of: snapshot) != .gone {
                 lost.append(snapshot)
                 if let file = snapshot.memoryFile { removed.append(file) }

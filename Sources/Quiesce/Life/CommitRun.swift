@@ -47,6 +47,7 @@ public struct CommitRun: Sendable {
         _ plan: CommitPlan, _ request: Request, as run: RunID = .random()
     ) async throws(Failure) -> CommitReport {
         let begin = ports.time.now
+        var isRemoving = false
         try await ports.journal.open(run, for: guest, named: plan.title, at: ports.time.wall)
         do throws(Failure) {
             if !plan.steps.isEmpty {
@@ -59,6 +60,7 @@ public struct CommitRun: Sendable {
             try await settle(plan)
             if !plan.removed.isEmpty {
                 try await ports.journal.record(.removing(files: plan.removed), of: run, at: ports.time.wall)
+                isRemoving = true
                 try await ports.images.remove(plan.removed, of: run)
             }
             try await forget(plan)
@@ -68,7 +70,7 @@ public struct CommitRun: Sendable {
             }
         } catch {
             // Half-way it stays open, for `recover` to go on with.
-            if await hasMovedNothing(plan) { try? await ports.journal.close(run, .failed, at: ports.time.wall) }
+            if !isRemoving, await hasMovedNothing(plan) { try? await ports.journal.close(run, .failed, at: ports.time.wall) }
             throw error
         }
         try await ports.journal.close(run, .done, at: ports.time.wall)
@@ -141,13 +143,14 @@ public struct CommitRun: Sendable {
     private func settle(_ plan: CommitPlan) async throws(Failure) {
         for (entry, disks) in plan.moved { try await ports.branches.move(disks, of: entry.run, guest) }
         for branch in plan.changedBranches { try await ports.branches.change(branch) }
-        for branch in plan.droppedBranches { try await ports.branches.drop(branch.run) }
         for known in plan.described {
             try await ports.life.restore(known, replacing: plan.replaced, asCurrent: known.isCurrent)
         }
     }
 
+    /// Only once the files are gone: until then this is how they are known.
     private func forget(_ plan: CommitPlan) async throws(Failure) {
+        for branch in plan.droppedBranches { try await ports.branches.drop(branch.run) }
         for (snapshots, fate) in [(plan.finished, CatalogueEntry.Fate.committed), (plan.lost, .removed)] {
             for snapshot in snapshots {
                 if let known = snapshot.registered { try await ports.life.forget(known.name) }

@@ -38,7 +38,10 @@ public struct Lineage: Sendable {
 
     public struct Abandoned: Sendable {
         public var branch: Branch
+        /// Of the leaves that are there.
         public var chains: [DiskTarget: [ImageLayer]]
+        /// Why a leaf that is there has no chain.
+        public var unread: [DiskTarget: String] = [:]
     }
 
     public enum Standing: Sendable, Hashable {

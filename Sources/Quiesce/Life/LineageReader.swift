@@ -31,23 +31,27 @@ public struct LineageReader: Sendable {
         var lineage = Lineage(of: guest, active: active)
         for branch in try await branches.branches(of: guest) {
             var chains: [DiskTarget: [ImageLayer]] = [:]
-            for leaf in branch.leaves { chains[leaf.target] = try? await layers.chain(of: leaf.image) }
+            var unread: [DiskTarget: String] = [:]
+            for leaf in branch.leaves {
+                do throws(Failure) { chains[leaf.target] = try await layers.chain(of: leaf.image) } catch {
+                    if error.status != .noSuchThing { unread[leaf.target] = error.message }
+                }
+            }
             // A revert that was killed before it took effect has left nothing, whatever was laid on it since.
             let isLeft = branch.leaves.contains { leaf in
                 active[leaf.target]?.contains { $0.path == leaf.image.path } != true
             }
             guard isLeft else { continue }
-            lineage.abandoned.append(Lineage.Abandoned(branch: branch, chains: chains))
+            lineage.abandoned.append(Lineage.Abandoned(branch: branch, chains: chains, unread: unread))
         }
         lineage.snapshots = try await snapshots(of: guest, remembering: lineage.abandoned.flatMap(\.branch.forgotten))
         guard withStrangers else { return lineage }
         let images = lineage.images
         for (image, others) in try await layers.imagesLying(on: images) {
-            let unknown = others.subtracting(images)
-            if !unknown.isEmpty { lineage.strangers[image, default: []].formUnion(unknown) }
+            lineage.strangers[image, default: []].formUnion(others)
         }
         let overlays = images.union(lineage.snapshots.flatMap(\.overlays.values))
-        for (image, others) in try await life.imagesOfOthers() where overlays.contains(image) {
+        for (image, others) in try await life.users(of: overlays) {
             lineage.strangers[image, default: []].formUnion(others)
         }
         return lineage

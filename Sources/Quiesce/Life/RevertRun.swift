@@ -52,12 +52,14 @@ public struct RevertRun: Sendable {
         let what = plan.isUndo ? "undo the revert to \(plan.name)" : "revert to \(plan.name)"
         try await ports.journal.open(run, for: guest, named: what, at: ports.time.wall)
         let notes: [String]
+        var isBetween = false
         do throws(Failure) {
             try await stage(plan, run)
             try await stop(plan, run)
-            notes = try await takeEffect(plan, run)
+            notes = try await takeEffect(plan, &isBetween)
         } catch {
-            try? await ports.journal.close(run, .failed, at: ports.time.wall)
+            // Where it could not go back, `recover` has to see where the guest is.
+            if !isBetween { try? await ports.journal.close(run, .failed, at: ports.time.wall) }
             throw error
         }
         try await ports.journal.close(run, .done, at: ports.time.wall)
@@ -149,7 +151,7 @@ public struct RevertRun: Sendable {
     }
 
     /// From here on an interruption is too late: what follows takes no time but that of the guest's start.
-    private func takeEffect(_ plan: RevertPlan, _ run: RunID) async throws(Failure) -> [String] {
+    private func takeEffect(_ plan: RevertPlan, _ isBetween: inout Bool) async throws(Failure) -> [String] {
         let before: String
         var variables: [UInt8]?
         do throws(Failure) {
@@ -174,7 +176,8 @@ public struct RevertRun: Sendable {
                 try await prove(plan, isActive: true)
             }
         } catch {
-            throw await goBack(plan, to: before, variables, error)
+            isBetween = true
+            throw await goBack(plan, to: before, variables, error, &isBetween)
         }
         return await settle(plan)
     }
@@ -214,7 +217,7 @@ public struct RevertRun: Sendable {
     }
 
     private func goBack(
-        _ plan: RevertPlan, to before: String, _ variables: [UInt8]?, _ failure: Failure
+        _ plan: RevertPlan, to before: String, _ variables: [UInt8]?, _ failure: Failure, _ isBetween: inout Bool
     ) async -> Failure {
         tell(.doing("going back to the definition from before"))
         do throws(Failure) {
@@ -228,6 +231,7 @@ public struct RevertRun: Sendable {
                 "\(failure.message); and its definition from before could not be put back: \(error.message)",
                 hint: "it is domain.xml in the folder of run \(plan.branch.run)")
         }
+        isBetween = false
         await discard(plan)
         await standAsBefore(plan)
         return Failure(failure.status, "\(failure.message); \(guest.name) is as before", hint: failure.hint)

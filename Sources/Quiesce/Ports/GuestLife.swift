@@ -22,8 +22,9 @@ public protocol GuestLife: Sendable {
     /// Saves this definition with other images under some of its disks, as the next start is to find it.
     func define(_ definition: String, with images: [DiskTarget: ImageLayer]) async throws(Failure)
 
-    /// Images that other domains use, all layers of their chains, with the domains' names.
-    func imagesOfOthers() async throws(Failure) -> [String: Set<String>]
+    /// Which of these images others name in whatever layer of their chains, and who: domains, and the guest's own saved
+    /// definition where the running one does not. By the file, however its path is spelled.
+    func users(of images: Set<String>) async throws(Failure) -> [String: Set<String>]
 
     /// Every snapshot that libvirt keeps metadata of, parents first.
     func registeredSnapshots() async throws(Failure) -> [RegisteredSnapshot]

@@ -5,7 +5,7 @@ public protocol LayerStore: Sendable {
     /// The chain below and including that image, newest first. Every layer has to name the next one's format.
     func chain(of image: ImageLayer) async throws(Failure) -> [ImageLayer]
 
-    /// Images in the folders of these that name one of them as their backing file, by the image they stand on.
+    /// Other images in the folders of these that name one of them as their backing file, by the image they stand on.
     func imagesLying(on images: Set<String>) async throws(Failure) -> [String: Set<String>]
 
     /// Those that a QEMU process has open, for reading or writing.

@@ -11,8 +11,8 @@ extension Recovery {
             if let quarrel = facts.disks.compactMap(\.disagreement).first {
                 throw Failure(.quarantined, quarrel, hint: facts.graphFindings.refusal?.failure?.hint)
             }
-            if run.isRevert {
-                try await settleRevert(run, facts, &account)
+            if run.reverted != nil {
+                ending = try await settleRevert(run, facts, &account)
             } else if !run.merges.isEmpty || !run.going.isEmpty {
                 ending = try await finishMerge(run, facts, &account)
             } else if !run.overlays.isEmpty {
@@ -130,13 +130,21 @@ extension Recovery {
     /// The saved definition names either the images from before or the new overlays, and with both the guest starts.
     private func settleRevert(
         _ run: UnfinishedRun, _ facts: GuestFacts, _ account: inout RecoverReport.Run
-    ) async throws(Failure) {
-        let idle = run.overlays.filter { !facts.usedImages.contains($0) && facts.sharedImages[$0] == nil }
+    ) async throws(Failure) -> JournalEnding {
+        if let reverted = run.reverted, let image = reverted.images.first(where: facts.usedImages.contains) {
+            account.note(
+                .because,
+                "the revert to \(reverted.to) had taken effect: \(guest.name) is on \(image); what virsh lists may be of before it"
+            )
+            return .done
+        }
+        let idle = run.overlays.filter { facts.sharedImages[$0] == nil }
         if idle.count == run.overlays.count, !idle.isEmpty {
             try await act(.discard, idle.joined(separator: " "), &account) { () async throws(Failure) in
                 await ports.images.discard(idle)
             }
         }
+        return .undone
     }
 
     // MARK: a merge that was not finished
@@ -198,7 +206,13 @@ extension Recovery {
             if error.status == .noSuchThing { return [] }
             throw error
         }
-        return chain.map(\.path).prefix { $0 != merge.base }.map { $0 }
+        let paths = chain.map(\.path)
+        guard let end = paths.firstIndex(of: merge.base) else {
+            throw Failure(
+                .quarantined, "\(merge.top) does not lie on \(merge.base) by its own header: nothing is removed",
+                hint: "stillpoint disks \(guest.name)")
+        }
+        return Array(paths[..<end])
     }
 
     private func remove(

@@ -16,6 +16,10 @@ struct RestJudgement {
         if let stop, stop != .shutdown {
             verdict.lower(to: .crash, because: "it did not shut down cleanly: \(stop.words)")
         }
+        let proved = Set(proofs.flatMap(\.targets))
+        for disk in plan.disks where !proved.contains(disk.target.description) {
+            verdict.lower(to: .crash, because: "nothing on \(disk.target) proves that it is at rest")
+        }
         for proof in proofs where !proof.isAtRest {
             verdict.lower(
                 to: .crash, because: "\(proof.place) (\(proof.kind)) is not proved to be at rest: \(proof.check.detail)"
@@ -26,8 +30,9 @@ struct RestJudgement {
 }
 
 extension FilesystemProof {
-    /// Of these no image can tell, and nothing in them waits to be replayed.
-    private static let withoutJournal: Set = ["vfat", "swap", "empty", "data", "iso9660", "squashfs"]
+    /// Of these no image can tell, and nothing in them waits to be replayed. What is not known may be anything: NTFS, a
+    /// database's own disk.
+    private static let withoutJournal: Set = ["vfat", "swap", "empty", "bootcode", "iso9660", "squashfs"]
 
     /// Nothing in it waits for recovery: it was unmounted, or frozen.
     var isAtRest: Bool { frozen ?? Self.withoutJournal.contains(kind) }

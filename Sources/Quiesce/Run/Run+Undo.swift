@@ -9,8 +9,9 @@ extension SnapshotRun {
             // Where the guest writes is not certain: no file is touched, and what is known of it is kept.
             record.verdict = Verdict(consistency: .none, reasons: [failure.message])
             if record.isCut { await keepAnyway(&record) }
-            // A freeze without its thaw stays open in the journal, for `thaw` and whoever comes after us.
-            return await finish(&record, failure.status == .maybeFrozen ? nil : .failed)
+            // A freeze without its thaw stays open in the journal, for `thaw` and whoever comes after us, and for `recover` so do
+            // overlays of which nobody knows whether the guest is on them.
+            return await finish(&record, failure.status == .quarantined && record.isCut ? .failed : nil)
         default: break
         }
         if record.isCut { return await finish(&record, undoCut(&record, failure)) }
@@ -29,7 +30,7 @@ extension SnapshotRun {
             record.end(because: "\(failure.message); \(whatStays(record.undone)): \(error.message)")
             if !record.undone.isEmpty { record.verdict.consistency = .none }
             await keepAnyway(&record)
-            return .failed
+            return await removeMergedBack(record.undone)
         }
         // The guest is back on its base: there is no snapshot any more, whatever becomes of its leavings.
         record.isCut = false
@@ -68,6 +69,20 @@ extension SnapshotRun {
         let active = Dictionary(
             disks.map { ($0.target, $0.activeImage?.path) }, uniquingKeysWith: { first, _ in first })
         return Set(plan.disks.filter { active[$0.target] == $0.base.path }.map(\.target))
+    }
+
+    /// The overlays of disks that are back on their base, while others are not.
+    private func removeMergedBack(_ targets: Set<DiskTarget>) async -> JournalEnding? {
+        let overlays = plan.staged.filter { targets.contains($0.target) }.map(\.overlay)
+        guard !overlays.isEmpty else { return .failed }
+        do throws(Failure) {
+            try await ports.journal.record(.removing(files: overlays), of: run, at: ports.time.wall)
+            try await ports.images.remove(overlays, of: run)
+            return .failed
+        } catch {
+            tell(.note("not all that was merged back is removed: \(error.message)"))
+            return nil
+        }
     }
 
     private func whatStays(_ undone: Set<DiskTarget>) -> String {

@@ -40,7 +40,12 @@ extension UnfinishedRun {
         }
     }
 
-    var isRevert: Bool { steps.contains { if case .reverting = $0 { true } else { false } } }
+    /// What a revert was going to, and the images that its new definition names.
+    var reverted: (to: String, images: [String])? {
+        steps.reduce(nil) { known, step in
+            if case .reverting(let name, let images, _) = step { (name, images) } else { known }
+        }
+    }
 
     var overlays: [String] {
         steps.reduce(into: []) { known, step in if case .staging(let overlays, _) = step { known = overlays } }

@@ -58,9 +58,9 @@ private struct FailingLife: GuestLife {
         }
     }
 
-    func imagesOfOthers() async throws(Failure) -> [String: Set<String>] {
-        try await Failpoint.around("life.imagesOfOthers", Failpoint.broken) { () async throws(Failure) in
-            try await port.imagesOfOthers()
+    func users(of images: Set<String>) async throws(Failure) -> [String: Set<String>] {
+        try await Failpoint.around("life.users", Failpoint.broken) { () async throws(Failure) in
+            try await port.users(of: images)
         }
     }
 

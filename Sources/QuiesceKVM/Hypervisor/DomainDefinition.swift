@@ -175,11 +175,7 @@ struct DomainDefinition {
     /// With what those images lie on by their own headers: a definition of a domain that is off names the newest alone.
     var allImagePaths: Set<String> {
         imagePaths.union(
-            disks.flatMap { disk -> [String] in
-                guard let last = disk.facts.liveChain.last else { return [] }
-                let image = FrozenImage(target: "", path: last.path, format: last.format)
-                return (try? ImageChain(of: image))?.layers.map(\.path) ?? []
-            })
+            disks.flatMap { disk in disk.facts.liveChain.last.map { ImageChain.paths(from: $0) } ?? [] })
     }
 }
 

@@ -21,6 +21,11 @@ extension LibvirtHypervisor {
                 let running = try await guest.run("look for a block job on \(target)") { domain throws(LibvirtError) in
                     try domain.blockJob(target)
                 }
+                if let kind = running?.kind, kind != (disk.isHead ? .activeCommit : .commit) {
+                    throw Failure(
+                        .busy, "a block job of somebody else's (\(kind)) runs on \(target)",
+                        hint: "stillpoint jobs \(guest.domain.name)")
+                }
                 if running == nil {
                     try await guest.run("merge \(disk.top) into \(disk.base)") { domain throws(LibvirtError) in
                         try domain.blockCommit(

@@ -107,7 +107,7 @@ extension LibvirtHypervisor {
 
     private static func isOpen(_ image: String) -> Bool {
         let (folder, name) = split(image)
-        return (try? Folder(folder).open(name, 0).isOpenInQEMU()) ?? false
+        return (try? Folder(real: folder).open(name, 0).isOpenInQEMU()) ?? false
     }
 }
 

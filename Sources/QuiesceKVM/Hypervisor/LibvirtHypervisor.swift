@@ -46,7 +46,8 @@ struct LibvirtHypervisor: Hypervisor {
             relabelsWithAppArmor: definition.relabelsWithAppArmor, disks: disks, snapshots: look.snapshots,
             currentSnapshot: look.currentSnapshot,
             agent: .unasked,
-            sharedImages: try look.sharedImages(with: Set(images + disks.flatMap { $0.liveChain.map(\.path) })))
+            sharedImages: try look.sharedImages(
+                of: identity.name, Set(images + disks.flatMap { $0.liveChain.map(\.path) })))
         (facts.stopReason, facts.hasManagedSave) = (look.stopReason, look.hasManagedSave)
         (facts.staysOff, facts.memoryBytes) = (definition.staysOff, definition.memoryBytes)
         (facts.nvram, facts.hasTPM) = (definition.nvram, definition.hasTPM)
@@ -183,17 +184,7 @@ struct Look: Sendable {
             }
         }
         blockJobs = jobs
-        try find(in: [live] + (saved.map { [$0] } ?? []), connection)
-    }
-
-    private mutating func find(in definitions: [String], _ connection: Connection) throws(LibvirtError) {
-        for xml in definitions {
-            for wanted in (try? DomainDefinition.volumes(in: xml)) ?? [] where volumes[wanted] == nil {
-                let path = try connection.volumePath(pool: wanted.pool, volume: wanted.volume)
-                // That of a network pool is no path of this host.
-                if let path, path.hasPrefix("/") { volumes[wanted] = path }
-            }
-        }
+        volumes = try connection.volumes(in: [live] + (saved.map { [$0] } ?? []))
     }
 
     init(_ domain: Domain, _ connection: Connection) throws(LibvirtError) {
@@ -208,20 +199,13 @@ struct Look: Sendable {
         libvirtVersion = try connection.libraryVersion()
         qemuVersion = try connection.hypervisorVersion()
         others = try connection.definitions(besides: domain)
-        try find(in: others.flatMap(\.xml), connection)
+        volumes.merge(try connection.volumes(in: others.flatMap(\.xml))) { $1 }
     }
 
-    func sharedImages(with ours: Set<String>) throws(Failure) -> [String: [String]] {
-        var shared: [String: Set<String>] = [:]
-        for other in others {
-            for xml in other.xml {
-                for path in try DomainDefinition(xml: xml, volumes: volumes).allImagePaths
-                where ours.contains(path) {
-                    shared[path, default: []].insert(other.name)
-                }
-            }
-        }
-        return shared.mapValues(Array.init)
+    /// Which of these images of that guest somebody else names.
+    func sharedImages(of name: String, _ images: Set<String>) throws(Failure) -> [String: [String]] {
+        try ImageUsers(others: others, of: name, live: live, saved: saved, volumes: volumes).users(of: images)
+            .mapValues { $0.sorted() }
     }
 }
 

@@ -61,18 +61,15 @@ struct LibvirtLife: GuestLife {
         }
     }
 
-    func imagesOfOthers() async throws(Failure) -> [String: Set<String>] {
-        let others = try await guest.run("look at the other guests") {
+    func users(of images: Set<String>) async throws(Failure) -> [String: Set<String>] {
+        let (others, live, saved, volumes) = try await guest.run("look at the other guests") {
             [connection = guest.connection] domain throws(LibvirtError) in
-            try connection.definitions(besides: domain)
+            let others = try connection.definitions(besides: domain)
+            let (live, saved) = (try domain.xml(), try domain.isPersistent() ? domain.xml(.inactive) : nil)
+            let volumes = try connection.volumes(in: others.flatMap(\.xml) + [live] + (saved.map { [$0] } ?? []))
+            return (others, live, saved, volumes)
         }
-        var users: [String: Set<String>] = [:]
-        for other in others {
-            for xml in other.xml {
-                for path in try DomainDefinition(xml: xml).allImagePaths { users[path, default: []].insert(other.name) }
-            }
-        }
-        return users
+        return try ImageUsers(others: others, of: name, live: live, saved: saved, volumes: volumes).users(of: images)
     }
 
     func registeredSnapshots() async throws(Failure) -> [RegisteredSnapshot] {

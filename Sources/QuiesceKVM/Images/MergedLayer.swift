@@ -20,7 +20,7 @@ struct MergedLayer {
     }
 
     var identity: FileIdentity? {
-        guard let status = try? Folder(place).status(of: name) else { return nil }
+        guard let status = try? Folder(real: place).status(of: name) else { return nil }
         return FileIdentity(status)
     }
 
@@ -37,7 +37,7 @@ struct MergedLayer {
     /// Why it stays where it is; nil if it is gone.
     private func moveToTrash(apartFrom going: Set<FileIdentity>) throws(Errno) -> Failure? {
         let folder: Folder
-        do throws(Errno) { folder = try Folder(place) } catch .noSuchFileOrDirectory { return nil }
+        do throws(Errno) { folder = try Folder(real: place) } catch .noSuchFileOrDirectory { return nil }
         if let status = try folder.status(of: name) {
             guard status.type == .regular else {
                 return Failure(.refused, "\(path) is not a file of ours: it is left alone")

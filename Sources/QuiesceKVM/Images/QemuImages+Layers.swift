@@ -11,17 +11,18 @@ extension QemuImages: LayerStore {
     private static let checkPatience = Duration.seconds(3600)
 
     public func imagesLying(on images: Set<String>) async throws(Failure) -> [String: Set<String>] {
+        let spellings = Dictionary(grouping: images, by: ImagePlace.init)
         var users: [String: Set<String>] = [:]
-        for (place, here) in Dictionary(grouping: images, by: { split($0).folder }) where place != "/dev" {
-            guard let folder = try? Folder(place), let names = try? folder.names() else { continue }
-            let wanted = Set(here)
+        for place in Set(images.map { split($0).folder }) where place != "/dev" {
+            guard let folder = try? Folder(real: place), let names = try? folder.names() else { continue }
             for name in names {
                 let path = folder.path(of: name)
-                guard (try? folder.status(of: name))?.type == .regular, let file = try? folder.open(name, O_RDONLY),
+                guard let status = try? folder.status(of: name), status.type == .regular,
+                    spellings[.file(FileIdentity(status))] == nil, let file = try? folder.open(name, O_RDONLY),
                     let backing = (try? Qcow2Header(of: file))?.backing
                 else { continue }
                 let base = backing.hasPrefix("/") ? backing : folder.path(of: backing)
-                if wanted.contains(base) { users[base, default: []].insert(path) }
+                for image in spellings[ImagePlace(base)] ?? [] { users[image, default: []].insert(path) }
             }
         }
         return users

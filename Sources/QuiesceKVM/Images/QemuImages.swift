@@ -79,7 +79,7 @@ public struct QemuImages: ImageStore {
     public func seal(_ file: String) async throws(Failure) -> Int64 {
         try explaining("cannot sync \(file)", else: .internalError) { () throws(Errno) in
             let (place, name) = split(file)
-            let open = try Folder(place).open(name, O_RDONLY)
+            let open = try Folder(real: place).open(name, O_RDONLY)
             try open.sync()
             return try open.status().size
         }
@@ -100,7 +100,7 @@ public struct QemuImages: ImageStore {
     public func overwrite(_ file: String, with bytes: [UInt8]) async throws(Failure) {
         let (place, name) = split(file)
         try explaining("cannot write \(file)", else: .internalError) { () throws(Errno) in
-            let folder = try Folder(place)
+            let folder = try Folder(real: place)
             let before = try folder.status(of: name)
             let new = ".\(name).stillpoint"
             try folder.write(bytes, as: new, mode: before.map { $0.rawValue.st_mode & 0o777 } ?? 0o600)
@@ -125,7 +125,7 @@ public struct QemuImages: ImageStore {
         for overlay in overlays {
             let (place, name) = split(overlay)
             // A leftover costs a name, a wrong unlink costs a disk: whatever is not plainly an idle overlay stays.
-            guard let folder = try? Folder(place), let file = try? folder.open(name, O_RDONLY),
+            guard let folder = try? Folder(real: place), let file = try? folder.open(name, O_RDONLY),
                 let status = try? file.status(), status.type == .regular,
                 status.size == 0 || (try? Qcow2Header(of: file))?.isOverlay == true,
                 (try? file.isOpenInQEMU()) == false
@@ -140,7 +140,7 @@ public struct QemuImages: ImageStore {
         let layer = MergedLayer(path: disk.overlay, run: run)
         let what = "cannot look at \(disk.overlay)"
         let file = try explaining(what, else: .internalError) { () throws(Errno) -> OpenFile? in
-            let folder = try Folder(place)
+            let folder = try Folder(real: place)
             return try folder.status(of: name) == nil ? nil : try folder.open(name, O_RDONLY)
         }
         guard let file else {

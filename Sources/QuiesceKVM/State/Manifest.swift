@@ -41,7 +41,7 @@ struct Manifest {
     }
 
     private func put(beside place: String) throws(Errno) {
-        let beside = try Folder(place).folder(Self.beside, makingWith: 0o700)
+        let beside = try Folder(real: place).folder(Self.beside, makingWith: 0o700)
         guard try beside.belongsToUsAlone() else { throw .notPermitted }
         try put(in: beside)
     }
@@ -203,7 +203,7 @@ extension RunReport {
         for place in overlayFolders {
             try explaining("cannot remove the manifest in \(place)", else: .internalError) { () throws(Errno) in
                 let folder: Folder
-                do throws(Errno) { folder = try Folder(place) } catch .noSuchFileOrDirectory { return }
+                do throws(Errno) { folder = try Folder(real: place) } catch .noSuchFileOrDirectory { return }
                 guard let beside = try folder.folder(Manifest.beside), try beside.belongsToUsAlone() else { return }
                 // The run's own is not there where it could not be made, or went before this broke off.
                 if let papers = try beside.folder(run) {

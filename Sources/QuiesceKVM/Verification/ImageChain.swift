@@ -34,6 +34,25 @@ struct ImageChain: Sendable, Equatable {
         self.layers = layers
     }
 
+    /// Every path that the headers name, as far as they can be read: what stands on an image is to be known even where QEMU
+    /// would not open it, as without a format.
+    static func paths(from image: ImageLayer) -> [String] {
+        var paths = [image.path]
+        var mayLieOnAnother = image.format != Format.raw.rawValue
+        while mayLieOnAnother, paths.count < lengthLimit, let last = paths.last,
+            let header = try? Qcow2Header(at: last), let name = header.backing, !name.namesProtocol
+        {
+            paths.append(path(of: name, named: last))
+            mayLieOnAnother = header.backingFormat != Format.raw.rawValue
+        }
+        return paths
+    }
+
+    private static func path(of backing: String, named image: String) -> String {
+        let folder = image.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+        return backing.hasPrefix("/") ? backing : "\(folder)/\(backing)"
+    }
+
     private static func backing(of layer: Layer) throws(ReadFailure) -> Layer? {
         let header: Qcow2Header
         do throws(Failure) { header = try Qcow2Header(at: layer.path) } catch {
@@ -47,8 +66,6 @@ struct ImageChain: Sendable, Equatable {
         guard let format = header.backingFormat.flatMap(Format.init) else {
             throw ReadFailure(reason: "\(layer.path) does not say that its backing file is raw or qcow2")
         }
-        let folder = layer.path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(
-            separator: "/")
-        return Layer(path: name.hasPrefix("/") ? name : "\(folder)/\(name)", format: format)
+        return Layer(path: path(of: name, named: layer.path), format: format)
     }
 }

@@ -34,8 +34,17 @@ extension PartitionTable {
             }
             partitions.append(
                 Partition(
-                    number: index + 1, offset: first * UInt64(sector), length: (last - first + 1) * UInt64(sector)))
+                    number: index + 1, offset: first * UInt64(sector), length: (last - first + 1) * UInt64(sector),
+                    isBootCode: bootCode.contains(Array(table.slice(index * entrySize, 16)))))
         }
         return .partitions(partitions)
     }
+
+    /// As they lie on the disk: BIOS boot (21686148-6449-6E6F-744E-656564454649), PReP (9E1A2D38-C612-4316-AA26-8B49521E5A8B),
+    /// Microsoft's reserved one (E3C9E316-0B5C-4DB8-817D-F92DF00215AE).
+    private static let bootCode: Set<[UInt8]> = [
+        Array("Hah!IdontNeedEFI".utf8),
+        [0x38, 0x2D, 0x1A, 0x9E, 0x12, 0xC6, 0x16, 0x43, 0xAA, 0x26, 0x8B, 0x49, 0x52, 0x1E, 0x5A, 0x8B],
+        [0x16, 0xE3, 0xC9, 0xE3, 0x5C, 0x0B, 0xB8, 0x4D, 0x81, 0x7D, 0xF9, 0x2D, 0xF0, 0x02, 0x15, 0xAE],
+    ]
 }

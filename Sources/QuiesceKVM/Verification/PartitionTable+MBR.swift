@@ -37,7 +37,8 @@ extension PartitionTable {
 
         /// Sums of three 32-bit numbers times 4096 stay below 2^46.
         func partition(_ number: Int, base: UInt64, sector: UInt64) -> Partition {
-            Partition(number: number, offset: (base + start) * sector, length: count * sector)
+            Partition(
+                number: number, offset: (base + start) * sector, length: count * sector, isBootCode: type == 0x41)
         }
     }
 

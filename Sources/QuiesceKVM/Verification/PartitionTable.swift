@@ -7,6 +7,8 @@ enum PartitionTable: Equatable {
         /// In bytes.
         let offset: UInt64
         let length: UInt64
+        /// By its type no filesystem is in it: a boot loader's own, or reserved.
+        var isBootCode = false
     }
 
     case partitions([Partition])

@@ -27,10 +27,10 @@ struct Proof: Sendable {
         let survey = try Survey(targets: targets, disks: disks)
         var places: [Place] = []
         for place in survey.places {
+            var superblock = try Superblock.identify(place.volume)
+            if superblock.kind == "data", place.isBootCode { superblock.kind = "bootcode" }
             places.append(
-                Place(
-                    name: place.name, targets: place.targets, volume: place.volume,
-                    superblock: try Superblock.identify(place.volume)))
+                Place(name: place.name, targets: place.targets, volume: place.volume, superblock: superblock))
         }
         self.places = places
         closed = survey.closed

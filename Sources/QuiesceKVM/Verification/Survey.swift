@@ -6,6 +6,7 @@ struct Survey {
         let name: String
         let targets: [String]
         let volume: Volume
+        var isBootCode = false
     }
 
     private(set) var places: [Place] = []
@@ -37,9 +38,9 @@ struct Survey {
     }
 
     private mutating func divide(disk index: Int, target: String) throws(ReadFailure) -> [Place] {
-        func place(_ name: String, _ offset: UInt64, _ length: UInt64) -> Place? {
+        func place(_ name: String, _ offset: UInt64, _ length: UInt64, isBootCode: Bool = false) -> Place? {
             Volume(disks: disks, disk: index, offset: offset, length: length).map {
-                Place(name: name, targets: [target], volume: $0)
+                Place(name: name, targets: [target], volume: $0, isBootCode: isBootCode)
             }
         }
         switch try PartitionTable.read(disks[index]) {
@@ -48,7 +49,9 @@ struct Survey {
         case .partitions(let partitions):
             // As the kernel names them: nvme0n1p1, but vda1.
             let stem = target.last?.isNumber == true ? target + "p" : target
-            return partitions.compactMap { place("\(stem)\($0.number)", $0.offset, $0.length) }
+            return partitions.compactMap {
+                place("\(stem)\($0.number)", $0.offset, $0.length, isBootCode: $0.isBootCode)
+            }
         case .damaged(let reason):
             close(target, [target], "unknown", "partition table not read: \(reason)")
             return []

@@ -130,6 +130,8 @@ final class Host: Sendable {
                 guard let top = chain.firstIndex(where: { $0.path == merge.top }),
                     let base = chain.firstIndex(where: { $0.path == merge.base }), top < base
                 else { continue }
+                // The headers of what was merged say what they said.
+                state.laid[merge.top] = Array(chain[top...])
                 let left = Array(chain[..<top] + chain[base...])
                 (state.disks[index].liveChain, state.disks[index].qemuChain) = (left, left)
                 state.disks[index].savedImage = left.first?.path

@@ -27,7 +27,7 @@ struct ScriptedImages: ImageStore {
 
     func chain(of image: ImageLayer) async throws(Failure) -> [ImageLayer] {
         let chain = host.disks.lazy.compactMap { $0.qemuChain ?? $0.liveChain }.first { $0.first?.path == image.path }
-        return chain ?? [image]
+        return chain ?? host.chain(of: image.path) ?? [image]
     }
 
     func remove(_ overlays: [String], of run: RunID) async throws(Failure) {

@@ -61,7 +61,7 @@ final class ScriptedLife: GuestLife {
         host.define(images)
     }
 
-    func imagesOfOthers() async throws(Failure) -> [String: Set<String>] { [:] }
+    func users(of images: Set<String>) async throws(Failure) -> [String: Set<String>] { [:] }
     func registeredSnapshots() async throws(Failure) -> [RegisteredSnapshot] { state.withLock { $0.registered } }
 
     func restore(
