@@ -54,7 +54,9 @@ struct MergeSafetyTests {
         #expect(plan.kept == [.init(name: "one", reason: "vdb: the saved definition of db01 names /i/b")])
     }
 
-    @Test("what the header alone of an image names, where that is in a strange place or a device", arguments: [true, false])
+    @Test(
+        "what the header alone of an image names, where that is in a strange place or a device",
+        arguments: [true, false])
     func strangeBase(isActive: Bool) throws {
         for base in ["/etc/crontab", "/dev/sda"] {
             var facts = try Sample.facts()

@@ -224,6 +224,24 @@ struct RecoveryTests {
         try await expectNothingLeftToDo(world)
     }
 
+    // MARK: reverts
+
+    @Test("a revert that had taken effect is done, one that had not leaves nothing", arguments: [true, false])
+    func reverted(tookEffect: Bool) async throws {
+        let world = try World()
+        let image = tookEffect ? try #require(world.host.disks[0].activeImage?.path) : "/srv/kvm/new"
+        world.host.stage(["/srv/kvm/new"])
+        try await died(
+            world,
+            after: [
+                .staging(overlays: ["/srv/kvm/new"]), .reverting(to: "nightly", images: [image], wasActive: false),
+            ])
+        let report = try await recover(world)
+        #expect(report.exit == 0)
+        #expect(world.log.details(of: .journalClosed) == [tookEffect ? "done" : "undone"])
+        #expect(world.host.overlays.isEmpty != tookEffect)
+    }
+
     // MARK: merges
 
     /// A good snapshot, and a commit of it that dies after its first entry.

@@ -77,7 +77,8 @@ struct RestRunTests {
         #expect(try await world.run().verdict.consistency == .crash)
     }
 
-    @Test("an EFI partition, swap and a boot loader's do not lower it", arguments: ["vfat", "swap", "empty", "bootcode"])
+    @Test(
+        "an EFI partition, swap and a boot loader's do not lower it", arguments: ["vfat", "swap", "empty", "bootcode"])
     func withoutJournal(_ kind: String) async throws {
         var world = try off()
         world.verifier.proofs[0].kind = kind

@@ -97,6 +97,20 @@ struct RevertRunTests {
         #expect(scene.world.log.details(of: .journalClosed).last == "failed")
     }
 
+    @Test("where it can neither go on nor back it stays open, for recovery to see where the guest is")
+    func between() async throws {
+        let scene = try await Scene()
+        scene.world.log.refuse(.started, Failure(.unreachable, "the daemon is gone"))
+        scene.world.log.cue(.started) { [log = scene.world.log] in
+            log.refuse(.poweredOff, Failure(.unreachable, "the daemon is gone"))
+        }
+        let closed = scene.world.log.count(.journalClosed)
+        let failure = try await #require(throws: Failure.self) { try await scene.revert(request()) }
+        #expect(failure.message.contains("could not be put back"))
+        #expect(scene.world.log.count(.journalClosed) == closed)
+        #expect(try await scene.world.journal.unfinished().count == 1)
+    }
+
     @Test("interrupted before its power is taken, it is left running; after that it goes on to its end")
     func interrupted() async throws {
         let early = try await Scene()

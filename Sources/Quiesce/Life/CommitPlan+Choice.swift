@@ -117,7 +117,8 @@ extension CommitPlan {
         _ request: CommitRun.Request, _ lineage: Lineage, _ isActive: Bool
     ) throws(Failure) -> Set<String> {
         let name = lineage.guest.name
-        let known = lineage.active.values.compactMap(\.first?.path)
+        let known =
+            lineage.active.values.compactMap(\.first?.path)
             + lineage.snapshots.flatMap { $0.overlays.values + $0.disks.map(\.frozenImage) }
         let folders = Set(known.map(OverlayNames.folder))
         let chosen = lineage.active.filter { request.isWanted($0.key) && $0.value.count > 1 }

@@ -70,7 +70,9 @@ public struct CommitRun: Sendable {
             }
         } catch {
             // Half-way it stays open, for `recover` to go on with.
-            if !isRemoving, await hasMovedNothing(plan) { try? await ports.journal.close(run, .failed, at: ports.time.wall) }
+            if !isRemoving, await hasMovedNothing(plan) {
+                try? await ports.journal.close(run, .failed, at: ports.time.wall)
+            }
             throw error
         }
         try await ports.journal.close(run, .done, at: ports.time.wall)

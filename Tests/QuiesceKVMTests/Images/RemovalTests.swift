@@ -43,6 +43,16 @@ struct RemovalTests {
         #expect(try scratch.names == ["disk.qcow2"])
     }
 
+    @Test("behind a link, as the folder of all images often is, an overlay goes like any other, merged or unused")
+    func linkedFolder() async throws {
+        let (base, _) = try await chain()
+        try #require(symlink(scratch.path, scratch("link")) == 0)
+        try await store.remove([scratch("link/disk.s1")], of: run)
+        let unused = try await images.make("disk.s2", format: "qcow2", "-b", base, "-F", "qcow2")
+        await store.discard([scratch("link/disk.s2")])
+        #expect(!exists(scratch("disk.s1")) && !exists(unused) && exists(base))
+    }
+
     @Test("an image that another lies on stays, however the other names it")
     func siblings() async throws {
         let (base, overlay) = try await chain()
