@@ -381,8 +381,14 @@ dispatch() {
     esac
 }
 
+# A mark that is ten minutes old is of a run that was given up.
 through_exec() {
-    for file in /run/stillpoint/active-*; do [ -e "$file" ] && return; done
+    uptime_ms
+    for file in /run/stillpoint/active-*; do
+        { read -r seen <"$file"; } 2>/dev/null || continue
+        seen=$((now / 1000 - seen))
+        if [ "$seen" -ge 0 ] && [ "$seen" -lt 600 ]; then return 0; fi
+    done
     return 1
 }
 
@@ -406,6 +412,8 @@ finish() {
         return
     fi
     trap release EXIT
+    # bash would release when it is killed too, and the next call find nothing to do.
+    trap 'trap - EXIT; exit 143' HUP INT TERM
     if [ -s "$state/start" ]; then
         post_thaw
     else

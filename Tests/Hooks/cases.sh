@@ -163,7 +163,8 @@ case_idle() {
     blocked write mysql
     hook mysql thaw
     expect 0 '{"held":true*'
-    : >/run/stillpoint/active-test
+    now
+    echo "$((uptime / 1000))" >/run/stillpoint/active-test
     hook mysql freeze
     expect 0 ''
     rm /run/stillpoint/active-test
