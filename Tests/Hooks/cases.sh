@@ -246,8 +246,14 @@ case_busy() {
     kill "$client"
     mariadb -NBe "SELECT CONCAT('KILL ', ID) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'UPDATE%SLEEP%'" | mariadb
 
+    hook redis prepare
     redis-cli config set rdb-key-save-delay 30000000 >/dev/null
     redis-cli bgsave >/dev/null
+    hook redis pre-freeze
+    expect 75 '*rdb_bgsave_in_progress*'
+    check within 3 write redis
+    hook redis post-thaw
+    expect 0 '{"held":null}'
     hook redis prepare STILLPOINT_PARAM_LOCK_WAIT=1s
     expect 75 '*rdb_bgsave_in_progress*'
     redis-cli config set rdb-key-save-delay 0 >/dev/null
