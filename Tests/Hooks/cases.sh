@@ -339,6 +339,17 @@ case_recovers() {
     hook postgresql verify STILLPOINT_PARAM_RECORDED_POSITION="${wrong%\}}"
     expect 0 '{"whole":false*before the recorded*'
 
+    # In a standby, and where that is the default, nothing can be created.
+    install -o postgres -g postgres /dev/null /var/lib/postgresql/15/main/standby.signal
+    systemctl restart postgresql@15-main
+    hook postgresql verify STILLPOINT_PARAM_RECORDED_POSITION="${position%\}}"
+    expect 0 '{"whole":true,"detail":"without pg_amcheck, as the server is a standby*'
+    "${psql[@]}" -c 'SELECT pg_promote()' >/dev/null
+    "${psql[@]}" -c 'ALTER ROLE postgres SET default_transaction_read_only = on'
+    hook postgresql verify STILLPOINT_PARAM_RECORDED_POSITION="${position%\}}"
+    expect 0 '{"whole":true,"detail":"without pg_amcheck, as the server is read-only*'
+    "${psql[@]}" -c 'SET default_transaction_read_only = off' -c 'ALTER ROLE postgres RESET default_transaction_read_only'
+
     for engine in redis sqlite; do
         hook "$engine" verify
         expect 0 '{"whole":true*'
