@@ -52,6 +52,16 @@ struct FailedFreezeTests {
         #expect(report.verdict.reasons.contains { $0.contains("libvirtd is gone") })
     }
 
+    @Test("an overlay that was never used and cannot be removed leaves the run open, for recovery")
+    func leftOverlay() async throws {
+        var world = try World()
+        world.guest.freezing = .failure(GuestFailure(.refused, "no"))
+        world.log.refuse(.discard, Failure(.internalError, "no"))
+        _ = try await world.run()
+        #expect(world.log.count(.journalClosed) == 0 && world.host.overlays.count == 2)
+        #expect(try await world.journal.unfinished().count == 1)
+    }
+
     @Test("a thaw that never answers is 30 with the guest's name, and nothing is discarded or merged")
     func neverThawed() async throws {
         var world = try World()

@@ -238,7 +238,10 @@ public struct RevertRun: Sendable {
     }
 
     private func discard(_ plan: RevertPlan) async {
-        if !plan.isUndo { await ports.images.discard(plan.disks.map(\.next.path)) }
+        guard !plan.isUndo else { return }
+        for file in await ports.images.discard(plan.disks.map(\.next.path)) {
+            tell(.note("\(file), never used, could not be removed"))
+        }
     }
 
     /// After a failure: started again if it was us who stopped it.

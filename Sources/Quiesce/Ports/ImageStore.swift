@@ -10,7 +10,10 @@ public protocol ImageStore: Sendable {
     func stage(_ disks: [MemberPlan.Disk]) async throws(Failure)
 
     /// Removes overlays that no guest has ever written to. The caller has asked QEMU that it uses none of them.
-    func discard(_ overlays: [String]) async
+    ///
+    /// - Returns: files that could not be removed, or are no idle overlays.
+    @discardableResult
+    func discard(_ overlays: [String]) async -> [String]
 
     /// Removes layers whose content has been merged: renamed to `.stillpoint-trash-<run>` first, then unlinked. Refuses
     /// a file that another image names as its backing file.

@@ -114,7 +114,7 @@ extension SnapshotRun {
         await releaseApplications(&record)
         await standDown(&record)
         if record.phases.contains(where: { $0.name == .stage && $0.status == .ok }) {
-            await ports.images.discard(plan.staged.map(\.overlay))
+            await discardStaged(&record)
         }
         await dropMemory(&record)
         return await finish(&record, .undone)

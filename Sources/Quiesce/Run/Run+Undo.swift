@@ -111,13 +111,20 @@ extension SnapshotRun {
                 record.verdict.reasons.append("the staged overlays stay, since QEMU uses them")
                 return .failed
             }
-            await ports.images.discard(overlays)
+            await discardStaged(&record)
             await dropMemory(&record)
             return .undone
         } catch {
             record.verdict.reasons.append("the staged overlays stay, since QEMU could not be asked: \(error.message)")
             return nil
         }
+    }
+
+    /// What was staged and never used. Where a file stays, so does the run, for `recover`.
+    func discardStaged(_ record: inout RunRecord) async {
+        guard let file = await ports.images.discard(plan.staged.map(\.overlay)).first else { return }
+        record.leavesWork = true
+        tell(.note("\(file), never used, could not be removed: stillpoint recover \(plan.guest.name) does it"))
     }
 
     func finish(_ record: inout RunRecord, _ ending: JournalEnding?) async -> RunReport {

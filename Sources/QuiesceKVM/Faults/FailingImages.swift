@@ -26,7 +26,7 @@ private struct FailingImages: ImageStore {
         }
     }
 
-    func discard(_ overlays: [String]) async {
+    func discard(_ overlays: [String]) async -> [String] {
         await Failpoint.around("images.discard") { await port.discard(overlays) }
     }
 

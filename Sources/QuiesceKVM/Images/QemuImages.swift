@@ -121,7 +121,8 @@ public struct QemuImages: ImageStore {
         }
     }
 
-    public func discard(_ overlays: [String]) async {
+    @discardableResult
+    public func discard(_ overlays: [String]) async -> [String] {
         for overlay in overlays {
             let (place, name) = split(overlay)
             // A leftover costs a name, a wrong unlink costs a disk: whatever is not plainly an idle overlay stays.
@@ -133,6 +134,7 @@ public struct QemuImages: ImageStore {
             try? folder.unlink(name)
             try? folder.sync()
         }
+        return overlays.filter { access($0, F_OK) == 0 }
     }
 
     public func withdraw(_ disk: MemberPlan.Disk, of run: RunID) async throws(Failure) -> Bool {

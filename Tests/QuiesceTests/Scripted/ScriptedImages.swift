@@ -14,9 +14,10 @@ struct ScriptedImages: ImageStore {
         host.lay(disks)
     }
 
-    func discard(_ overlays: [String]) async {
-        log.hear(.discard, overlays.joined(separator: " "))
+    func discard(_ overlays: [String]) async -> [String] {
+        do throws(Failure) { try log.answer(.discard, overlays.joined(separator: " ")) } catch { return overlays }
         host.remove(overlays)
+        return []
     }
 
     func withdraw(_ disk: MemberPlan.Disk, of run: RunID) async throws(Failure) -> Bool {
