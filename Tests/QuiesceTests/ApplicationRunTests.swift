@@ -197,6 +197,24 @@ struct ApplicationRunTests {
         #expect(world.log.details(of: .artifact) == ["postgresql-15-main-backup_label"])
     }
 
+    @Test("what a hook gives again takes the place of what it gave, and two instances never share a name")
+    func sameNames() async throws {
+        var world = try World(
+            Sample.facts(
+                applications: ["a/b", "a-b"].map { (instance: String) in
+                    Sample.application("postgresql", instance: instance, paths: ["/var/lib/mysql/\(instance)"])
+                }))
+        func given(_ byte: UInt8) -> HookResult {
+            .done(HookReply(artifacts: [.init(name: "label", bytes: [byte], sha256: "\(byte)")]))
+        }
+        world.guest.hooks = ["postgresql": [.preFreeze: [given(1)], .postThaw: [given(2)]]]
+        let report = try await world.run()
+        let artifacts = try #require(report.members.first).applications.flatMap(\.artifacts)
+        #expect(artifacts.map(\.name) == ["postgresql-a-b-label", "postgresql-a-b-label-2"])
+        #expect(artifacts.map(\.sha256) == ["2", "2"])
+        #expect(world.log.details(of: .artifact) == artifacts.map(\.name))
+    }
+
     @Test("a drill does all but the cut and says what would have been reached")
     func drill() async throws {
         var world = try world(nil, nil)

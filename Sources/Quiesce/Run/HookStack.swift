@@ -224,6 +224,8 @@ struct HookStack: Sendable {
         sum.holdMs = reply.holdMs ?? sum.holdMs
         sum.lost = reply.lost ?? sum.lost
         sum.facts.merge(reply.facts) { $1 }
+        // What it gives again takes the place of what it gave before.
+        sum.artifacts.removeAll { given in reply.artifacts.contains { $0.name == given.name } }
         sum.artifacts += reply.artifacts
         entries[index].reply = sum
     }

@@ -63,23 +63,38 @@ extension SnapshotRun {
     }
 }
 
-extension HookStack.Entry {
-    /// Under names that are theirs alone in the run: `postgresql-15-main-backup_label`.
-    var artifacts: [HookReply.Artifact] {
-        reply.artifacts.map { artifact in
-            let instance = application.facts.instance.map { "-" + String($0.map(Self.plain)) } ?? ""
-            return HookReply.Artifact(
-                name: "\(application.choice.hook.name)\(instance)-\(artifact.name)", bytes: artifact.bytes,
-                sha256: artifact.sha256)
+extension HookStack {
+    /// What each of its entries gave, under names that are theirs alone in the run: `postgresql-15-main-backup_label`.
+    var artifacts: [[HookReply.Artifact]] {
+        var taken: Set<String> = []
+        return entries.map { entry in
+            entry.reply.artifacts.map { artifact in
+                let name = "\(entry.plainName)-\(artifact.name)"
+                var (artifact, number) = (artifact, 1)
+                artifact.name = name
+                // The instances `a/b` and `a-b` are one in a file's name.
+                while !taken.insert(artifact.name).inserted {
+                    number += 1
+                    artifact.name = "\(name)-\(number)"
+                }
+                return artifact
+            }
         }
+    }
+}
+
+extension HookStack.Entry {
+    /// As a file's name has it: `postgresql-15-main`.
+    fileprivate var plainName: String {
+        application.choice.hook.name + (application.facts.instance.map { "-" + String($0.map(Self.plain)) } ?? "")
     }
 
     private static func plain(_ letter: Character) -> Character {
         letter.isASCII && (letter.isLetter || letter.isNumber || letter == "." || letter == "_") ? letter : "-"
     }
 
-    /// Where it stands at the end of a run.
-    var report: MemberReport.Application {
+    /// Where it stands at the end of a run, with what it gave.
+    func report(_ artifacts: [HookReply.Artifact]) -> MemberReport.Application {
         let status: MemberReport.Application.Status =
             releaseFailure != nil ? .notReleased : failure != nil ? .failed : .prepared
         return MemberReport.Application(

@@ -92,7 +92,8 @@ struct RunRecord {
     }
 
     private var applications: [MemberReport.Application] {
-        hooks.entries.map(\.report) + plan.skippedApplications.map(MemberReport.Application.init)
+        zip(hooks.entries, hooks.artifacts).map { $0.report($1) }
+            + plan.skippedApplications.map(MemberReport.Application.init)
     }
 
     /// Under names that are theirs alone in the run.
@@ -100,7 +101,7 @@ struct RunRecord {
         let variables = nvram.map {
             [HookReply.Artifact(name: $0.report.file, bytes: $0.bytes, sha256: $0.report.sha256)]
         }
-        return hooks.entries.flatMap(\.artifacts) + (variables ?? [])
+        return hooks.artifacts.flatMap(\.self) + (variables ?? [])
     }
 
     var disks: [MemberReport.Disk] {
