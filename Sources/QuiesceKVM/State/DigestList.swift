@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import GuestAgent
 import Quiesce
 import SystemPackage
 
@@ -7,49 +8,44 @@ import SystemPackage
 struct DigestList {
     static let file = "SHA256SUMS"
 
-    private var entries: [(name: String, digest: String)]
+    private(set) var names: [String] = []
+    private var digests: [String: String] = [:]
 
     init(of files: [(name: String, bytes: [UInt8])]) {
-        entries = files.map { ($0.name, SHA256.hex(of: $0.bytes)) }
+        for (name, bytes) in files { add(name, SHA256.hex(of: bytes)) }
     }
 
-    /// Nil if it is not such a list, or names a file that lies elsewhere or cannot be printed.
+    /// Nil if it is not such a list, says two things of one file, or names one that lies elsewhere or cannot be printed.
     init?(_ bytes: [UInt8]) {
         guard let text = String(validating: bytes, as: UTF8.self), text.hasSuffix("\n") else { return nil }
-        var entries: [(name: String, digest: String)] = []
         for line in text.dropLast().split(separator: "\n", omittingEmptySubsequences: false) {
-            let (digest, name) = (line.prefix(64), line.dropFirst(66))
+            let (digest, name) = (String(line.prefix(64)), String(line.dropFirst(66)))
             guard digest.utf8.count == 64, digest.utf8.allSatisfy(Self.isDigit), line.dropFirst(64).hasPrefix("  "),
-                !name.isEmpty, !name.contains("/"), name != "..", name.unicodeScalars.allSatisfy(Self.isPlain)
+                !name.isEmpty, !name.contains("/"), name != "..", name == name.printable(limit: .max),
+                digests[name, default: digest] == digest
             else { return nil }
-            entries.append((String(name), String(digest)))
+            add(name, digest)
         }
-        self.entries = entries
     }
 
-    var bytes: [UInt8] { Array(entries.map { "\($0.digest)  \($0.name)\n" }.joined().utf8) }
+    var bytes: [UInt8] { Array(names.map { "\(digests[$0] ?? "")  \($0)\n" }.joined().utf8) }
 
     /// The first of its files in that folder that is not what it was when the list was written.
     func firstDifference(in folder: Folder) throws(Errno) -> String? {
-        for (name, digest) in entries {
-            guard let bytes = try folder.contents(of: name), SHA256.hex(of: bytes) == digest else { return name }
+        for name in names {
+            guard let bytes = try folder.contents(of: name), SHA256.hex(of: bytes) == digests[name] else { return name }
         }
         return nil
-    }
-
-    /// No control character, which would reach a terminal with the name.
-    private static func isPlain(_ scalar: Unicode.Scalar) -> Bool {
-        scalar.value >= 0x20 && !(0x7F...0x9F).contains(scalar.value)
     }
 
     private static func isDigit(_ byte: UInt8) -> Bool { (48...57).contains(byte) || (97...102).contains(byte) }
 
     func covers(_ name: String) -> Bool { digest(of: name) != nil }
 
-    func digest(of name: String) -> String? { entries.first { $0.name == name }?.digest }
+    func digest(of name: String) -> String? { digests[name] }
 
-    var names: [String] { entries.map(\.name) }
-
-    /// For a file that is too large to be held in memory.
-    mutating func add(_ name: String, _ digest: String) { entries.append((name, digest)) }
+    /// For a file that is too large to be held in memory. A name has one line: the last word is what lies there.
+    mutating func add(_ name: String, _ digest: String) {
+        if digests.updateValue(digest, forKey: name) == nil { names.append(name) }
+    }
 }

@@ -145,6 +145,18 @@ struct CatalogueTests {
         #expect(failure?.message.contains(isMissing ? "it is not in" : ": \(file) in ") == true)
     }
 
+    @Test("two papers of one name are one file with one line")
+    func sameName() async throws {
+        let papers = ["first", "last"].map { text in
+            HookReply.Artifact(name: "redis-dump", bytes: Array(text.utf8), sha256: SHA256.hex(of: Array(text.utf8)))
+        }
+        try await ledger.add(.example(run, overlays: [scratch("one/x")]), definition: "<domain/>", artifacts: papers)
+        #expect(try await ledger.manifest(of: run).run == run.description)
+        #expect(try scratch.text(of: "state/runs/\(run)/redis-dump") == "last")
+        let sums = try scratch.text(of: "state/runs/\(run)/SHA256SUMS").split(separator: "\n")
+        #expect(sums.filter { $0.hasSuffix("  redis-dump") }.count == 1 && sums.count == 3)
+    }
+
     @Test("sha256sum finds the papers as they were written, in both places")
     func digests() async throws {
         try await ledger.add(
