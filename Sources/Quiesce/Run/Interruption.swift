@@ -23,7 +23,7 @@ public final class Interruption: Sendable {
     public var status: ExitStatus? { asked.withLock { $0.status } }
     public var isImpatient: Bool { asked.withLock { $0.times > 1 } }
 
-    func check() throws(Failure) {
+    public func check() throws(Failure) {
         if let status { throw Failure(status, "interrupted") }
     }
 }

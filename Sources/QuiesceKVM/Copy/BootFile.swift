@@ -25,7 +25,8 @@ struct BootFile: Sendable {
         }
     }
 
-    func copy(to folder: Folder) throws(Failure) {
+    @discardableResult
+    func copy(to folder: Folder) throws(Failure) -> OpenFile {
         let what = "the \(name) \(path) cannot be read"
         let file: OpenFile
         do throws(Errno) {
@@ -35,18 +36,20 @@ struct BootFile: Sendable {
         } catch {
             throw Failure(error, what, else: .refused)
         }
-        try Self.copy(file, what, to: folder, as: name)
+        return try Self.copy(file, what, to: folder, as: name)
     }
 
-    /// A regular file, whole and synced.
-    static func copy(_ file: OpenFile, _ what: String, to folder: Folder, as name: String) throws(Failure) {
+    /// A regular file, whole and synced; its copy.
+    static func copy(
+        _ file: OpenFile, _ what: String, to folder: Folder, as name: String
+    ) throws(Failure) -> OpenFile {
         let isFit = try explaining(what, else: .refused) { () throws(Errno) in
             let status = try file.status()
             return status.type == .regular && status.size <= most
         }
         guard isFit else { throw Failure(.refused, "\(what): it is no file of at most \(ByteCount(most))") }
-        try explaining("cannot write \(folder.path(of: name))", else: .refused) { () throws(Errno) in
-            let copy = try folder.open(name, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
+        return try explaining("cannot write \(folder.path(of: name))", else: .refused) { () throws(Errno) in
+            let copy = try folder.open(name, O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
             var offset = 0
             while true {
                 let bytes = try file.read(1 << 20, at: offset)
@@ -55,6 +58,7 @@ struct BootFile: Sendable {
                 offset += bytes.count
             }
             try copy.sync()
+            return copy
         }
     }
 }

@@ -10,7 +10,7 @@ import SystemPackage
 struct CopyTools: Sendable {
     private let qemuImg: Tool
     private let sha256sum: Tool
-    private let interruption: Interruption
+    let interruption: Interruption
     private let tell: @Sendable (CopyProgress) -> Void
 
     /// Nothing here has a reason to take longer.
@@ -33,7 +33,8 @@ struct CopyTools: Sendable {
         var source: ImageLayer
         /// In words, where the path says nothing.
         var sourceName: String
-        var destination: String
+        /// Its name in the folder that it is made in.
+        var file: String
         var format: CopyFormat
         var isCompressed = false
         /// Bytes a second at most.
@@ -42,9 +43,9 @@ struct CopyTools: Sendable {
         var total: UInt64 = 0
 
         init(
-            _ target: DiskTarget, _ source: ImageLayer, named name: String? = nil, to path: String, _ format: CopyFormat
+            _ target: DiskTarget, _ source: ImageLayer, named name: String? = nil, to file: String, _ format: CopyFormat
         ) {
-            (self.target, self.source, destination, self.format) = (target, source, path, format)
+            (self.target, self.source, self.file, self.format) = (target, source, file, format)
             sourceName = name ?? source.path
         }
     }
@@ -64,45 +65,47 @@ struct CopyTools: Sendable {
         let bytes = work.format == .raw ? min(required, virtualSize) : required
         work.total = UInt64(clamping: bytes)
         return FlatImage(
-            target: work.target, file: split(work.destination).name, format: work.format,
+            target: work.target, file: work.file, format: work.format,
             virtualSizeBytes: virtualSize, allocatedBytes: bytes)
     }
 
-    /// Makes the destination, flat, synced, the caller's alone.
-    func convert(_ work: Work, _ step: CopyProgress.Step) async throws(Failure) {
+    /// Makes the file, flat, synced, the caller's alone. qemu-img is handed the open file and no name: whoever owns a folder
+    /// above it could lay a link there meanwhile.
+    @discardableResult
+    func convert(_ work: Work, in folder: Folder, _ step: CopyProgress.Step) async throws(Failure) -> OpenFile {
+        let path = folder.path(of: work.file)
+        let file = try explaining("cannot write \(path)", else: .refused) { () throws(Errno) in
+            try folder.open(work.file, O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
+        }
         var arguments = ["convert", "-p", "-f", work.source.format, "-O", work.format.rawValue]
         if work.isCompressed { arguments += ["-c", "-o", "compression_type=zstd"] }
         if let bandwidth = work.bandwidth { arguments += ["-r", "\(bandwidth)"] }
         try await run(
-            qemuImg, arguments + ["--", work.source.path, work.destination],
-            "cannot copy \(work.sourceName) to \(work.destination)", Gauge(work, step))
-        try explaining("cannot sync \(work.destination)", else: .refused) { () throws(Errno) in
-            let file = try OpenFile(posix { open(work.destination, O_RDWR | O_CLOEXEC | O_NOFOLLOW) })
-            // Not every filesystem of a backup disk has modes.
-            fchmod(file.descriptor, 0o600)
-            try file.sync()
-            // What is read back afterwards is to come from the disk.
-            posix_fadvise(file.descriptor, 0, 0, POSIX_FADV_DONTNEED)
-        }
+            qemuImg, arguments + ["--", work.source.path, file.link],
+            "cannot copy \(work.sourceName) to \(path)", Gauge(work, step))
+        try explaining("cannot sync \(path)", else: .refused, file.sync)
+        // What is read back afterwards is to come from the disk.
+        posix_fadvise(file.descriptor, 0, 0, POSIX_FADV_DONTNEED)
+        return file
     }
 
     /// - Throws: `.verificationFailed` if a guest would not read the same from both.
-    func compare(_ work: Work) async throws(Failure) {
+    func compare(_ work: Work, with copy: OpenFile) async throws(Failure) {
         let arguments = ["compare", "-p", "-f", work.source.format, "-F", work.format.rawValue]
         try await run(
-            qemuImg, arguments + ["--", work.source.path, work.destination],
+            qemuImg, arguments + ["--", work.source.path, copy.link],
             "the copy of \(work.target) is not what \(work.sourceName) is", Gauge(work, .comparing),
             else: .verificationFailed)
     }
 
     /// SHA-256 of a file, as 64 hexadecimal digits.
     func digest(
-        of path: String, _ what: String, _ target: DiskTarget? = nil, _ step: CopyProgress.Step = .summing
+        of file: OpenFile, _ what: String, _ target: DiskTarget? = nil, _ step: CopyProgress.Step = .summing
     ) async throws(Failure) -> String {
         let what = "cannot read \(what)"
-        let size = try explaining(what, else: .refused) { () throws(Errno) in try Stat(FilePath(path)).size }
+        let size = try explaining(what, else: .refused, file.status).size
         let gauge = target.map { Gauge(reading: UInt64(clamping: size), of: $0, step) }
-        let answer = try await run(sha256sum, ["--", path], what, gauge)
+        let answer = try await run(sha256sum, ["--", file.link], what, gauge)
         let digest = String(decoding: answer.drop { $0 == UInt8(ascii: "\\") }.prefix(64), as: UTF8.self)
         guard digest.utf8.count == 64 else {
             throw Failure(.internalError, "\(what): sha256sum's answer is not understood")

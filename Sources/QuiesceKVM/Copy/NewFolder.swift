@@ -52,7 +52,7 @@ struct NewFolder: Sendable {
                 let name = prefix + RunID.random().description
                 let draft = try parent.folder(name, makingWith: mode)
                 // Past the umask; not every filesystem of a backup disk has modes.
-                chmod(draft.path, mode)
+                try? draft.setMode(mode)
                 let lock = FolderLock(draft.path)
                 left -= 1
                 // Another may have taken it for a leftover before it was locked.

@@ -28,7 +28,7 @@ public struct Restoration: Sendable {
     ) async throws(Failure) {
         (self.tools, self.workplace) = (tools, workplace)
         host = try await LibvirtHost.open(workplace.uri.description)
-        saved = try SavedCopy(manifest)
+        saved = try SavedCopy(manifest, interruption: tools.interruption)
         let origin = saved.member.domain
         let identity = GuestIdentity(
             name: try Self.name(name ?? origin.name, isGiven: name != nil),
@@ -62,7 +62,11 @@ public struct Restoration: Sendable {
             identity, of: saved.report, saved.member.printable, from: saved.path, to: place, disks: disks,
             stripped: copy.dropped, unchecked: saved.images.filter { $0.digest == nil }.map(\.target))
         let hint = "make room there, or --to another folder"
-        if let shortage = try disks.shortage(beside: place, hint: hint) { throw shortage }
+        var others: [Int64] = []
+        for (name, file, _) in saved.boot {
+            others.append(try explaining("cannot read \(saved.path)/\(name)", else: .refused, file.end))
+        }
+        if let shortage = try disks.shortage(beside: place, with: others, hint: hint) { throw shortage }
     }
 
     /// A folder and a domain are named by it.
@@ -125,13 +129,11 @@ public struct Restoration: Sendable {
         // Before anything of it is used.
         for (image, work) in zip(saved.images, works) {
             guard let digest = image.digest else { continue }
-            let found = try await tools.digest(of: work.source.path, work.sourceName, image.target, .checking)
+            let found = try await tools.digest(of: image.file, work.sourceName, image.target, .checking)
             guard found == digest else { throw Self.changed(work.sourceName) }
         }
         for (index, work) in works.enumerated() {
-            var work = work
-            work.destination = folder.draft.path(of: work.destination)
-            try await tools.convert(work, .restoring)
+            try await tools.convert(work, in: folder.draft, .restoring)
             try report.disks[index].look(at: folder.draft)
         }
         if let nvram = saved.nvram {
@@ -142,8 +144,8 @@ public struct Restoration: Sendable {
         }
         for (name, file, digest) in saved.boot {
             let what = "\(saved.path)/\(name)"
-            try BootFile.copy(file, "cannot read \(what)", to: folder.draft, as: name)
-            guard try await tools.digest(of: folder.draft.path(of: name), what) == digest else {
+            let copy = try BootFile.copy(file, "cannot read \(what)", to: folder.draft, as: name)
+            guard try await tools.digest(of: copy, what) == digest else {
                 throw Self.changed(what)
             }
         }

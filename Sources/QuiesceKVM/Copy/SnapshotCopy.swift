@@ -100,13 +100,10 @@ public struct SnapshotCopy: Sendable {
         to folder: NewFolder, _ report: inout CopyReport, _ digests: inout DigestList
     ) async throws(Failure) {
         for (index, work) in works.enumerated() {
-            let file = work.destination
-            var work = work
-            work.destination = folder.draft.path(of: file)
-            try await tools.convert(work, .copying)
-            if request.isVerified { try await tools.compare(work) }
-            let digest = try await tools.digest(of: work.destination, file, work.target)
-            digests.add(file, digest)
+            let file = try await tools.convert(work, in: folder.draft, .copying)
+            if request.isVerified { try await tools.compare(work, with: file) }
+            let digest = try await tools.digest(of: file, work.file, work.target)
+            digests.add(work.file, digest)
             try report.disks[index].look(at: folder.draft)
             report.disks[index].sha256 = digest
         }
@@ -118,8 +115,8 @@ public struct SnapshotCopy: Sendable {
     ) async throws(Failure) {
         for boot in try BootFile.all(of: definition) {
             do throws(Failure) {
-                try boot.copy(to: folder.draft)
-                digests.add(boot.name, try await tools.digest(of: folder.draft.path(of: boot.name), boot.name))
+                let file = try boot.copy(to: folder.draft)
+                digests.add(boot.name, try await tools.digest(of: file, boot.name))
             } catch {
                 guard error.status == .noSuchThing else { throw error }
                 note("\(error.message): it is not copied, and the restored guest needs one to boot")
@@ -175,13 +172,13 @@ extension OpenGuest {
 }
 
 extension [FlatImage] {
-    /// Why they may not fit beside that path; nil where they do.
-    func shortage(beside path: String, hint: String) throws(Failure) -> Failure? {
+    /// Why they may not fit beside that path, with other files of those sizes; nil where they do.
+    func shortage(beside path: String, with others: [Int64] = [], hint: String) throws(Failure) -> Failure? {
         let place = QuiesceKVM.split(path).folder
         let free = try QemuImages.freeBytes(in: place)
         var wanted: Int64 = 16 << 20
-        for disk in self {
-            let (sum, overflow) = wanted.addingReportingOverflow(disk.allocatedBytes)
+        for bytes in map(\.allocatedBytes) + others {
+            let (sum, overflow) = wanted.addingReportingOverflow(bytes)
             wanted = overflow ? .max : sum
         }
         guard free < wanted else { return nil }

@@ -75,8 +75,10 @@ final class Folder: Sendable {
 
     func share(with group: gid_t, mode: mode_t) throws(Errno) {
         try posix { fchown(descriptor, uid_t.max, group) }
-        try posix { fchmod(descriptor, mode) }
+        try setMode(mode)
     }
+
+    func setMode(_ mode: mode_t) throws(Errno) { try posix { fchmod(descriptor, mode) } }
 
     /// All entries but `.` and `..`, in no order.
     func names() throws(Errno) -> [String] {

@@ -12,6 +12,9 @@ final class OpenFile: Sendable {
 
     deinit { Glibc.close(descriptor) }
 
+    /// For a program that wants a path: this very file, whatever becomes of its name.
+    var link: String { "/proc/\(getpid())/fd/\(descriptor)" }
+
     func status() throws(Errno) -> Stat { try Stat(FileDescriptor(rawValue: descriptor)) }
 
     /// - Parameter offset: nil for where the last write ended.

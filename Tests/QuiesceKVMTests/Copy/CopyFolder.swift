@@ -45,7 +45,9 @@ struct CopyFolder {
         try #require(sealed.status == 0)
     }
 
-    func read() throws -> SavedCopy { try SavedCopy("\(path)/manifest.json") }
+    func read(_ interruption: Interruption = Interruption()) throws -> SavedCopy {
+        try SavedCopy("\(path)/manifest.json", interruption: interruption)
+    }
 
     /// Refused, with that status and those words.
     func expect(

@@ -15,8 +15,8 @@ struct CopyToolsTests {
 
     private func work(_ images: Images, _ source: String, _ format: CopyFormat = .qcow2) throws -> CopyTools.Work {
         var work = CopyTools.Work(
-            try #require(DiskTarget("vda")), ImageLayer(path: images.scratch(source), format: "qcow2"),
-            to: images.scratch("copy"), format)
+            try #require(DiskTarget("vda")), ImageLayer(path: images.scratch(source), format: "qcow2"), to: "copy",
+            format)
         work.total = 16 << 20
         return work
     }
@@ -43,8 +43,8 @@ struct CopyToolsTests {
         let most = try await tools.measure(&planned, virtualSize: 16 << 20).allocatedBytes
         let work = planned
         #expect(work.total == UInt64(most))
-        try await tools.convert(work, .copying)
-        try await tools.compare(work)
+        let copy = try await tools.convert(work, in: Folder(images.scratch.path), .copying)
+        try await tools.compare(work, with: copy)
         #expect(try images.scratch.mode("copy") == 0o600)
         let taken = try QemuImages.allocatedBytes(of: images.scratch("copy"))
         #expect((2 << 20...most).contains(taken), "\(taken) of \(most)")
@@ -52,7 +52,7 @@ struct CopyToolsTests {
         #expect(
             events.contains { $0.step == .copying && $0.done == work.total }
                 && events.contains { $0.step == .comparing })
-        let digest = try await tools.digest(of: images.scratch("copy"), "copy", work.target)
+        let digest = try await tools.digest(of: copy, "copy", work.target)
         let sum = try Shell.run("sha256sum \"$1\"", [images.scratch("copy")])
         #expect(sum.output.hasPrefix(digest))
     }
@@ -63,9 +63,9 @@ struct CopyToolsTests {
         try await images.make("one")
         let tools = try tools()
         let work = try work(images, "one")
-        try await tools.convert(work, .copying)
+        let copy = try await tools.convert(work, in: Folder(images.scratch.path), .copying)
         try await write(3, at: "8M", to: images.scratch("copy"))
-        let failure = await #expect(throws: Failure.self) { try await tools.compare(work) }
+        let failure = await #expect(throws: Failure.self) { try await tools.compare(work, with: copy) }
         #expect(failure?.status == .verificationFailed)
         #expect(failure?.message.contains("mismatch at offset 8388608") == true, "\(String(describing: failure))")
     }
@@ -78,9 +78,44 @@ struct CopyToolsTests {
         let tools = try tools()
         var work = try work(images, "one")
         work.isCompressed = true
-        try await tools.convert(work, .copying)
-        try await tools.compare(work)
+        let copy = try await tools.convert(work, in: Folder(images.scratch.path), .copying)
+        try await tools.compare(work, with: copy)
         #expect(try images.scratch.size("copy") < images.scratch.size("one"))
+    }
+
+    @Test(
+        "whoever exchanges the folder meanwhile gets nothing written through a link of theirs",
+        arguments: CopyFormat.allCases)
+    func exchanged(_ format: CopyFormat) async throws {
+        let images = try Images()
+        try await images.make("one")
+        try images.scratch.write("mine", to: "victim")
+        let folder = try Folder(images.scratch.makeFolder("draft"))
+        try #require(rename(images.scratch("draft"), images.scratch("moved")) == 0)
+        _ = try images.scratch.makeFolder("draft")
+        try #require(symlink("../victim", images.scratch("draft/copy")) == 0)
+        let (tools, work) = (try tools(), try work(images, "one", format))
+        let copy = try await tools.convert(work, in: folder, .copying)
+        try await tools.compare(work, with: copy)
+        #expect(try await tools.digest(of: copy, "copy").utf8.count == 64)
+        #expect(try images.scratch.text(of: "victim") == "mine" && images.scratch.size("moved/copy") > 4)
+        // A link that is there already is not followed.
+        try #require(unlink(images.scratch("moved/copy")) == 0)
+        try #require(symlink("../victim", images.scratch("moved/copy")) == 0)
+        let failure = await #expect(throws: Failure.self) { try await tools.convert(work, in: folder, .copying) }
+        #expect(failure?.status == .refused && failure?.message.contains("draft/copy") == true)
+        #expect(try images.scratch.text(of: "victim") == "mine")
+    }
+
+    @Test("what lies beside the images counts for the space too, and no sum overflows")
+    func space() throws {
+        let scratch = try ScratchFolder()
+        let image = FlatImage(
+            target: try #require(DiskTarget("vda")), file: "vda.raw", format: .raw, virtualSizeBytes: 1,
+            allocatedBytes: 1)
+        #expect(try [image].shortage(beside: scratch("new"), hint: "") == nil)
+        let failure = try [image].shortage(beside: scratch("new"), with: [.max, .max], hint: "")
+        #expect(failure?.status == .refused)
     }
 
     @Test("who wants to stop is heard before and while a program runs")
@@ -94,8 +129,9 @@ struct CopyToolsTests {
         var slow = try work(images, "one")
         slow.bandwidth = 1
         let work = slow
-        for _ in 1...2 {
-            let failure = await #expect(throws: Failure.self) { try await tools.convert(work, .copying) }
+        for name in ["one", "two"] {
+            let folder = try Folder(images.scratch.makeFolder("in-\(name)"))
+            let failure = await #expect(throws: Failure.self) { try await tools.convert(work, in: folder, .copying) }
             #expect(failure?.status == .terminated && failure?.message.hasSuffix("interrupted") == true)
         }
     }
@@ -107,10 +143,9 @@ struct CopyToolsTests {
         try await write(7, at: "0", to: images.scratch("one"))
         let tools = try tools()
         try await onTinyFilesystem { place in
-            var small = try self.work(images, "one")
-            small.destination = "\(place)/copy"
-            let work = small
-            let failure = await #expect(throws: Failure.self) { try await tools.convert(work, .copying) }
+            let work = try self.work(images, "one")
+            let folder = try Folder(place)
+            let failure = await #expect(throws: Failure.self) { try await tools.convert(work, in: folder, .copying) }
             #expect(failure?.status == .refused && failure?.message.contains("No space left") == true)
         }
     }

@@ -34,8 +34,9 @@ struct SavedCopyTests {
     @Test("what is not there, or has another name")
     func missing() async throws {
         let folder = try await CopyFolder()
-        #expect(throws: Failure.self) { try SavedCopy(folder.path) }
-        #expect(throws: Failure.self) { try SavedCopy("/nonexistent/manifest.json") }
+        for path in [folder.path, "/nonexistent/manifest.json"] {
+            #expect(throws: Failure.self) { try SavedCopy(path, interruption: Interruption()) }
+        }
         try #require(unlink(folder.images.scratch("vda.qcow2")) == 0)
         folder.expect(.noSuchThing, "there is no vda.raw or vda.qcow2")
         try await folder.images.make("vda.qcow2")
@@ -60,7 +61,7 @@ struct SavedCopyTests {
         try folder.write("manifest.json", text)
         try folder.write("SHA256SUMS", "")
         folder.expect(.refused, "SHA256SUMS")
-        for name in ["../up", "..", "a\u{1B}[2J", "a\u{9B}2J", ""] {
+        for name in ["../up", "..", "a\u{1B}[2J", "a\u{9B}2J", "a\u{202E}b", "a\u{200B}", ""] {
             try folder.write("SHA256SUMS", String(repeating: "0", count: 64) + "  \(name)\n")
             folder.expect(.refused, "SHA256SUMS is not understood")
         }
@@ -68,6 +69,26 @@ struct SavedCopyTests {
         let lines = try folder.images.scratch.text(of: "SHA256SUMS").split(separator: "\n")
         try folder.write("SHA256SUMS", lines.filter { !$0.contains("vda") }.joined(separator: "\n") + "\n")
         folder.expect(.refused, "no line for vda.qcow2")
+    }
+
+    @Test("a file that is listed twice counts once, and with two digests the list is refused")
+    func twice() async throws {
+        let folder = try await CopyFolder()
+        let sums = try folder.images.scratch.text(of: "SHA256SUMS")
+        try folder.write("SHA256SUMS", sums + sums)
+        _ = try folder.read()
+        #expect(DigestList(Array((sums + sums).utf8))?.names.count == 4)
+        try folder.write("SHA256SUMS", sums + String(repeating: "0", count: 64) + "  domain.xml\n")
+        folder.expect(.refused, "SHA256SUMS is not understood")
+    }
+
+    @Test("who wants to stop is heard before the next paper is read")
+    func interrupted() async throws {
+        let folder = try await CopyFolder()
+        let interruption = Interruption()
+        interruption.ask(.interrupted)
+        let failure = #expect(throws: Failure.self) { try folder.read(interruption) }
+        #expect(failure?.status == .interrupted)
     }
 
     @Test(
