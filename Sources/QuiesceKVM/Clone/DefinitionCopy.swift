@@ -143,6 +143,9 @@ struct DefinitionCopy {
         let isUEFI = child.attribute("firmware") == "efi" || loader?.attribute("type") == "pflash"
         for part in child.elements {
             switch part.name ?? "" {
+            // Mode host shows the guest this host's own, serial numbers and UUID among it.
+            case "smbios" where !isClone && !["emulate", "sysinfo"].contains(part.attribute("mode")):
+                drop("os smbios \(part.attribute("mode") ?? "")")
             case "type", "boot", "bootmenu", "smbios", "bios", "acpi", "cmdline":
                 if part.name == "acpi" { drop("os acpi") } else { part.duplicate.map(os.addChild) }
             case "kernel", "initrd":

@@ -93,6 +93,18 @@ struct DefinitionCopyTests {
         #expect(without.dropped.contains { $0.hasPrefix("kernel /") })
     }
 
+    @Test("a restored guest does not show this host's firmware tables; its own and the emulated ones stay")
+    func smbios() throws {
+        let saved = try Fixture.text("q35-storage.domain.xml")
+        for (mode, stays) in [("host", false), ("other", false), ("emulate", true), ("sysinfo", true)] {
+            let line = "<smbios mode='\(mode)'/>"
+            let copy = try restored(saved.replacing("<os>", with: "<os>" + line))
+            #expect(copy.xml.contains("smbios") == stays, "\(mode)")
+            #expect(copy.dropped.contains("os smbios \(mode)") != stays)
+        }
+        #expect(try clone(saved.replacing("<os>", with: "<os><smbios mode='host'/>"), "vda").xml.contains("smbios"))
+    }
+
     @Test("memory is halved, but never below what a system needs to boot")
     func memory() throws {
         let small = try Fixture.text("shapes.domain.xml")
