@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import GuestAgent
 public import Quiesce
 
 /// What the configuration says of one hook, before anybody has looked for the hook.
@@ -26,7 +27,8 @@ struct HookWords: Sendable, Hashable {
         if let odd = parameters.first(where: { !hook.parameters.contains($0.key) }) {
             let known = (hook.parameters + HookHeader.reserved).sorted().joined(separator: " ")
             throw Failure(
-                .configuration, "\(odd.spot): \(name) has no parameter \(odd.key)", hint: "known here: \(known)")
+                .configuration, "\(odd.spot): \(name) has no parameter \(odd.key.printable(limit: 64))",
+                hint: "known here: \(known)")
         }
         return HookChoice(
             hook, parameters: Dictionary(parameters.map { ($0.key, $0.value) }, uniquingKeysWith: { $1 }), place: place,

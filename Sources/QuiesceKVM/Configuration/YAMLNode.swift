@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import GuestAgent
 import Quiesce
 import Yams
 
@@ -16,7 +17,7 @@ struct YAMLNode {
             self.file = file
         } catch YamlError.duplicatedKeysInMapping(let keys, let context) {
             let key = keys.first ?? ""
-            throw Failure(.configuration, "\(file):\(context.mark): \(key) is there twice")
+            throw Failure(.configuration, "\(file):\(context.mark): \(key.printable(limit: 64)) is there twice")
         } catch YamlError.scanner(_, let problem, let mark, _), YamlError.parser(_, let problem, let mark, _),
             YamlError.composer(_, let problem, let mark, _)
         {
@@ -61,7 +62,8 @@ struct YAMLNode {
         return scalar.string
     }
 
+    /// - Parameter message: may quote the file.
     func failure(_ message: String, hint: String? = nil) -> Failure {
-        Failure(.configuration, "\(spot): \(message)", hint: hint)
+        Failure(.configuration, "\(spot): \(message.printable(limit: 256))", hint: hint)
     }
 }

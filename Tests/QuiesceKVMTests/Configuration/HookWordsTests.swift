@@ -93,6 +93,7 @@ struct HookWordsTests {
             ("hooks: [{ name: mysql, timeout: ^61m }]", "a time such as"),
             ("hooks: [{ name: mysql, lockwait: ^5s }]", "mysql has no parameter lockwait"),
             ("hooks: [{ name: redis, instance: ^a }]", "redis has no parameter instance"),
+            ("hooks: [{ name: redis, \"\\e[2J\": ^a }]", #"redis has no parameter \u{1B}[2J"#),
             ("hooks: [{ name: mysql, mode: ^[a] }]", "a single value"),
             ("hooks: [{ name: mysql, mode: ^\"a\\nb\" }]", "without control characters"),
             ("hooks: [{ name: mysql, mode: ^\"\\e[31m\" }]", "without control characters"),

@@ -104,6 +104,14 @@ struct SettingsTests {
         #expect(try error("chain: { warn: 1, warn: 2 }")?.hasSuffix("warn is there twice") == true)
     }
 
+    @Test("a key that would move a terminal's cursor is told escaped")
+    func hostile() throws {
+        for text in [#"{ "\e[2J": 1 }"#, #"{ chain: { "\e[2J": 1 } }"#, #"{ "\e[2J": 1, "\e[2J": 2 }"#] {
+            let message = try error(text)
+            #expect(message?.contains(#"\u{1B}[2J"#) == true && message?.contains("\u{1B}") == false, "\(text)")
+        }
+    }
+
     @Test("what is no YAML is refused with its place")
     func broken() throws {
         #expect(try error("guests: [\n")?.hasPrefix("config.yaml:2:") == true)
