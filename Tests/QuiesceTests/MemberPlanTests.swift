@@ -84,6 +84,25 @@ struct MemberPlanTests {
         #expect(plan.foreseen == .requiredLevelMissed)
     }
 
+    @Test("why it would miss its level is one line: what refuses it, else what limits it, else the level itself")
+    func cause() throws {
+        #expect(try plan().cause == nil)
+        let limited = try plan { _, facts in facts.disks[0].cache = "unsafe" }
+        #expect(limited.cause == limited.findings["disk.cacheUnsafe"]?.text)
+        let refused = try plan { _, facts in
+            facts.disks[0].cache = "unsafe"
+            facts.activeJob = "migration"
+        }
+        #expect(refused.cause == refused.findings["guest.job"]?.text)
+        let bare = try plan { request, facts in
+            request.configured = .application
+            var report = try Sample.agent()
+            report.applications = [Sample.application("redis", policy: .ignore, paths: ["/var/lib/mysql"])]
+            facts.agent = .answers(report)
+        }
+        #expect(bare.foreseen != .reached && bare.cause?.isEmpty == false)
+    }
+
     @Test("a freeze of our own that still stands is not called somebody else's")
     func ownFreeze() throws {
         let frozen = try plan { _, facts in

@@ -10,6 +10,14 @@ extension MemberPlan {
         return level == .filesystem ? .filesystemOnly : .crashOnly
     }
 
+    /// Why it would end with that, in one line; nil where nothing is missed.
+    public var cause: String? {
+        guard foreseen != .reached else { return nil }
+        let finding = findings.refusal ?? findings.first { $0.weight == .limits(reachable) }
+        return finding?.text
+            ?? "\(guest.name) can reach \(reachable.rawValue), and \(asked.rawValue) is asked for"
+    }
+
     /// The best level this plan can reach.
     public var reachable: Consistency {
         if method.isAtRest { return findings.ceiling }
