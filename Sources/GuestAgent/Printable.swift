@@ -13,6 +13,15 @@ extension StringProtocol {
     }
 }
 
+extension String {
+    /// As ``printable(limit:)``, of a whole text: its line ends and tabs stay.
+    public var printableLines: String {
+        replacing("\r\n", with: "\n").unicodeScalars.map { scalar in
+            scalar == "\n" || scalar == "\t" ? String(scalar) : scalar.printable
+        }.joined()
+    }
+}
+
 extension Unicode.Scalar {
     fileprivate var printable: String {
         switch properties.generalCategory {

@@ -35,8 +35,11 @@ extension Workplace {
     }
 
     /// The bytes of what a hook gave for a snapshot (`postgresql-15-main-backup_label`).
-    public func artifact(_ artifact: String, of guest: GuestIdentity, _ name: String?) async throws(Failure) -> [UInt8]
-    {
+    ///
+    /// - Parameter forTerminal: what would move its cursor or hide something is escaped.
+    public func artifact(
+        _ artifact: String, of guest: GuestIdentity, _ name: String?, forTerminal: Bool = false
+    ) async throws(Failure) -> [UInt8] {
         let entry = try await entry(of: guest, name)
         let members = try await ledger.manifest(of: entry.run).members
         let all = members.flatMap(\.applications).flatMap(\.artifacts)
@@ -48,10 +51,11 @@ extension Workplace {
                 .noSuchThing, "the snapshot \(entry.name) has no artifact \(artifact.printable(limit: 128))",
                 hint: names.isEmpty ? nil : "it has \(names.joined(separator: " "))")
         }
-        return try Manifest.artifact(found, of: entry.run, in: state)
+        let bytes = try Manifest.artifact(found, of: entry.run, in: state)
+        return forTerminal ? Array(String(decoding: bytes, as: UTF8.self).printableLines.utf8) : bytes
     }
 
-    /// One guest's snapshots, or with nil those of every guest in the catalogue.
+    /// One guest's snapshots, or with nil those of every guest in the catalogue. What cannot be read hides nothing else.
     public func list(_ reference: String?) async throws(Failure) -> ListReport {
         if let reference { return try await list(guest(reference)) }
         var report = ListReport(snapshots: [])
@@ -59,22 +63,28 @@ extension Workplace {
             entry.fate.isPresent && entry.guest.uri == uri.description
         }
         for uuid in entries.map(\.guest.uuid).uniqued() {
+            let own = entries.filter { $0.guest.uuid == uuid }
             guard let open = try? await guest(uuid) else {
                 // A guest that is gone has left its snapshots behind: they are still listed.
-                report.snapshots += entries.filter { $0.guest.uuid == uuid }.map { ListReport.Row($0, disks: 0) }
+                report.snapshots += own.map { ListReport.Row($0, disks: 0) }
                 continue
             }
-            let one = try await list(open)
-            report.snapshots += one.snapshots
-            report.abandoned += one.abandoned
-            report.tips += one.tips
+            do throws(Failure) {
+                let one = try await list(open)
+                report.snapshots += one.snapshots
+                report.abandoned += one.abandoned
+                report.tips += one.tips
+            } catch {
+                report.snapshots += own.map { ListReport.Row($0, disks: 0, unread: error) }
+            }
         }
         return report
     }
 
     private func list(_ open: OpenGuest) async throws(Failure) -> ListReport {
-        let lineage = try await open.lineage(in: self)
-        var report = ListReport(lineage, allocated: open.allocated(Array(lineage.everyImage)))
+        let seen = CatalogueView(of: catalogue)
+        let lineage = try await open.lineage(in: self, by: seen)
+        var report = ListReport(lineage, allocated: open.allocated(Array(lineage.everyImage)), unread: seen.unread)
         let uses = try await ledger.uses(of: open.identity)
         for index in report.snapshots.indices {
             guard let run = report.snapshots[index].run.flatMap(RunID.init) else { continue }

@@ -18,11 +18,13 @@ extension OpenGuest {
 
     /// For readers: without who else uses the images. On another host the images are out of sight, and what libvirt says
     /// of the guest's own chains is all there is.
-    func lineage(in workplace: Workplace) async throws(Failure) -> Lineage {
+    ///
+    /// - Parameter catalogue: nil for the workplace's own.
+    func lineage(in workplace: Workplace, by catalogue: (any Catalogue)? = nil) async throws(Failure) -> Lineage {
         let life = LibvirtLife(guest: guest)
         let layers: any LayerStore = workplace.uri.isRemote ? OutOfSight() : try QemuImages()
         return try await LineageReader(
-            life: life, layers: layers, catalogue: workplace.catalogue, branches: workplace.ledger
+            life: life, layers: layers, catalogue: catalogue ?? workplace.catalogue, branches: workplace.ledger
         ).read(identity, hypervisor.disks(), isActive: life.power() != .shutOff, withStrangers: false)
     }
 }

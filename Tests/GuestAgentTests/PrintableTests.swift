@@ -19,6 +19,11 @@ struct PrintableTests {
         #expect(raw.printable() == shown)
     }
 
+    @Test("a whole text keeps its lines and tabs, and nothing else that is no print")
+    func lines() {
+        #expect("a\tb\r\nc\n\u{1B}[2Jd\r\u{202E}".printableLines == "a\tb\nc\n\\u{1B}[2Jd\\u{D}\\u{202E}")
+    }
+
     @Test("long text is cut and says so")
     func cut() {
         #expect("abcdef".printable(limit: 3) == "abc…")

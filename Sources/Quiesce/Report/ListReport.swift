@@ -41,15 +41,21 @@ public struct ListReport: Codable, Sendable {
         public var inLibvirt: Bool
         /// Who reads it, or is going to.
         public var uses: [String]
+        /// Why only the catalogue tells of it: its manifest, or its guest, cannot be read.
+        public var problem: Cause?
 
         /// One of ours; what the guest says of it is filled in later.
-        public init(_ entry: CatalogueEntry, disks count: Int) {
+        public init(_ entry: CatalogueEntry, disks count: Int, unread: Failure? = nil) {
+            problem = unread.map(Cause.init)
             (domain, uuid, name, run) = (entry.guest.name, entry.guest.uuid, entry.name, entry.run.description)
             (createdAt, consistency, disks) = (entry.createdAt, entry.consistency, count)
             (standing, ours, inLibvirt, uses) = (.unknown, true, false, [])
         }
 
-        public init(_ snapshot: Lineage.Snapshot, in lineage: Lineage, allocated: [String: Int64]) {
+        public init(
+            _ snapshot: Lineage.Snapshot, in lineage: Lineage, allocated: [String: Int64], unread: Failure? = nil
+        ) {
+            problem = unread.map(Cause.init)
             (domain, uuid, name) = (lineage.guest.name, lineage.guest.uuid, snapshot.name)
             (run, consistency) = (snapshot.entry?.run.description, snapshot.entry?.consistency)
             let seconds = Timestamp(milliseconds: snapshot.createdAt.multipliedReportingOverflow(by: 1000).partialValue)
@@ -93,6 +99,11 @@ public struct ListReport: Codable, Sendable {
         self.tips = tips
     }
 
+    /// What could not be read, each once.
+    public var problems: [Cause] {
+        snapshots.compactMap(\.problem).reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+    }
+
     public func text(_ ink: Ink = .plain) -> String {
         guard !snapshots.isEmpty || !abandoned.isEmpty else { return "no snapshots\n" }
         var table = Table(rightAligned: [4])
@@ -102,7 +113,8 @@ public struct ListReport: Codable, Sendable {
                 row.domain, row.name, row.createdAt?.local ?? "?", row.consistency?.rawValue ?? "unknown",
                 row.growthBytes.map { "\(ByteCount($0))" } ?? "?",
                 row.verified.map { "\($0.level.rawValue) \($0.result.rawValue)" } ?? "-", row.standing.rawValue,
-                ([row.ours ? (row.inLibvirt || row.standing == .abandoned ? "" : "not in virsh") : "made by virsh"]
+                ([row.problem == nil ? "" : "unreadable"]
+                    + [row.ours ? (row.inLibvirt || row.standing == .abandoned ? "" : "not in virsh") : "made by virsh"]
                     + row.uses).filter { !$0.isEmpty }.joined(separator: ", "),
             ])
         }
@@ -179,8 +191,10 @@ extension ListReport.Standing {
 extension ListReport {
     /// One guest's, as its images stand.
     ///
-    /// - Parameter allocated: what images take on the host.
-    public init(_ lineage: Lineage, allocated: [String: Int64]) {
+    /// - Parameters:
+    ///   - allocated: what images take on the host.
+    ///   - unread: why manifests cannot be read.
+    public init(_ lineage: Lineage, allocated: [String: Int64], unread: [RunID: Failure] = [:]) {
         func tip(_ chains: [DiskTarget: [ImageLayer]]) -> Tip {
             let images = chains.sorted { $0.key < $1.key }.compactMap { $0.value.first?.path }
             let sizes = images.compactMap { allocated[$0] }
@@ -189,7 +203,10 @@ extension ListReport {
                 images: images, growthBytes: sizes.isEmpty ? nil : sizes.reduce(0) { $0.addingClamped($1) })
         }
         self.init(
-            snapshots: lineage.snapshots.map { Row($0, in: lineage, allocated: allocated) },
+            snapshots: lineage.snapshots.map { snapshot in
+                let problem = (snapshot.entry?.run).flatMap { unread[$0] }
+                return Row(snapshot, in: lineage, allocated: allocated, unread: problem)
+            },
             abandoned: lineage.abandoned.map { branch in
                 var left = tip(branch.chains)
                 left.run = branch.branch.run.description

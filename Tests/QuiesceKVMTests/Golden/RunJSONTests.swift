@@ -95,7 +95,7 @@ struct RunJSONTests {
         #expect(
             try names(Examples.foreignRow) == [
                 "domain", "uuid", "name", "run", "createdAt", "consistency", "disks", "growthBytes", "depth",
-                "verified", "standing", "parent", "ours", "inLibvirt", "uses",
+                "verified", "standing", "parent", "ours", "inLibvirt", "uses", "problem",
             ])
     }
 }

@@ -41,6 +41,9 @@ struct ArtifactTests {
         }
         let given = try await workplace.artifact("postgresql-15-main-backup_label", of: .db01, nil)
         #expect(given == bytes)
+        let shown = try await workplace.artifact(
+            "postgresql-15-main-backup_label", of: .db01, nil, forTerminal: true)
+        #expect(String(decoding: shown, as: UTF8.self) == "\\u{0}\u{FFFD}\n\\u{D}\\u{1B}")
     }
 
     @Test(
