@@ -37,8 +37,9 @@ struct GeneralOptions: ParsableArguments {
 
     var uri: HypervisorURI {
         get throws(Failure) {
-            let set = connect ?? getenv("LIBVIRT_DEFAULT_URI").map { String(cString: $0) }
-            return try HypervisorURI(set ?? (geteuid() == 0 ? "qemu:///system" : "qemu:///session"))
+            let wanted = getenv("LIBVIRT_DEFAULT_URI").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+            return try HypervisorURI(
+                connect ?? wanted ?? (geteuid() == 0 ? "qemu:///system" : "qemu:///session"))
         }
     }
 }
@@ -50,15 +51,16 @@ struct OutputOptions: ParsableArguments {
     var output: Output { json ? .json : .text }
 
     /// By `--output`, where a command has that as well.
-    func output(named name: String?) throws(Failure) -> Output {
-        switch name {
+    func output(_ shape: OutputShape?) -> Output {
+        switch shape {
         case nil: output
-        case "env": .env
-        case "json": .json
-        case let other?: throw Failure(.usage, "--output is env or json, not '\(other)'")
+        case .env: .env
+        case .json: .json
         }
     }
 }
+
+enum OutputShape: String, ExpressibleByArgument, CaseIterable { case env, json }
 
 /// The guest, as virsh's users name it: an argument or `--domain`.
 struct DomainArgument: ParsableArguments {
@@ -68,13 +70,37 @@ struct DomainArgument: ParsableArguments {
     @Option(name: .customLong("domain"), help: .hidden)
     var named: String?
 
-    var reference: String {
-        get throws(Failure) {
-            switch (domain, named) {
-            case (let name?, nil), (nil, let name?): return name
-            case (nil, nil): throw Failure(.usage, "no domain is named", hint: "stillpoint list")
-            case (_?, _?): throw Failure(.usage, "the domain is named twice")
-            }
-        }
+    func validate() throws {
+        if domain != nil, named != nil { throw ValidationError("the domain is named twice") }
     }
+
+    /// Nil where none is named.
+    var given: String? { named ?? domain }
+
+    var reference: String {
+        get throws(Failure) { try demanded(given) }
+    }
+}
+
+/// For commands of DOMAIN and NAME: virsh's options that say the same.
+struct VirshWords: ParsableArguments {
+    @Option(name: .customLong("domain"), help: .hidden)
+    var domain: String?
+
+    @Option(name: .customLong("snapshotname"), help: .hidden)
+    var snapshot: String?
+
+    /// Both, from these arguments in their order. Where an option names one, the arguments after it move up.
+    func sort(_ words: [String?]) throws(ValidationError) -> (domain: String?, name: String?) {
+        var words = words.compactMap(\.self)[...]
+        let found = (domain: domain ?? words.popFirst(), name: snapshot ?? words.popFirst())
+        guard words.isEmpty else { throw ValidationError("the domain or the snapshot is named twice") }
+        return found
+    }
+}
+
+/// The domain that a command cannot do without.
+func demanded(_ domain: String?) throws(Failure) -> String {
+    guard let domain else { throw Failure(.usage, "no domain is named", hint: "stillpoint list") }
+    return domain
 }

@@ -9,16 +9,43 @@ import Synchronization
 enum Output: Sendable, Hashable {
     case text, json, jsonStream, env
 
+    /// As it was asked for on a command line that could not be read.
+    init(asked arguments: [String]) {
+        // What comes after -- is another's command.
+        let words = arguments.prefix { $0 != "--" }.flatMap { word in
+            word.hasPrefix("--output=") ? ["--output", String(word.dropFirst(9))] : [word]
+        }
+        let shape = zip(words, words.dropFirst()).filter { $0.0 == "--output" }.last?.1
+        self =
+            switch shape.flatMap(OutputShape.init(rawValue:)) {
+            case .env?: .env
+            case .json?: .json
+            case nil: words.contains("--json-stream") ? .jsonStream : words.contains("--json") ? .json : .text
+            }
+    }
+
     /// stdout has its one object.
     private static let isTold = Atomic(false)
 
-    func result(_ value: some Encodable, text: (Ink) -> String) throws(Failure) {
+    /// - Parameter environment: what `--output env` writes, and a shell obeys. Nothing else goes to stdout then.
+    func result(
+        _ value: some Encodable, environment: String? = nil, text: (Ink) -> String
+    ) throws(Failure) {
+        let told = try words(for: value, environment, text)
+        Terminal.complain(told.errors)
+        Terminal.write(told.output)
+        if self == .json { Self.isTold.store(true, ordering: .relaxed) }
+    }
+
+    /// The result on stdout, or on stderr where stdout is for something else.
+    func words(
+        for value: some Encodable, _ environment: String?, _ text: (Ink) -> String
+    ) throws(Failure) -> (output: String, errors: String) {
         switch self {
-        case .text, .env: Terminal.write(text(Terminal.ink))
-        case .json:
-            Terminal.write(try JSONText.of(value) + "\n")
-            Self.isTold.store(true, ordering: .relaxed)
-        case .jsonStream: Terminal.write(try JSONText.of(value, pretty: false) + "\n")
+        case .text: (text(Terminal.ink), "")
+        case .json: (try JSONText.of(value) + "\n", "")
+        case .jsonStream: (try JSONText.of(value, pretty: false) + "\n", "")
+        case .env: (environment ?? "", environment == nil ? text(.plain) : "")
         }
     }
 
@@ -39,9 +66,8 @@ enum Output: Sendable, Hashable {
 
 /// Standard output and error, written whole and at once.
 enum Terminal {
-    static var ink: Ink {
-        isatty(STDOUT_FILENO) == 1 && getenv("NO_COLOR") == nil ? .terminal : .plain
-    }
+    static var isTerminal: Bool { isatty(STDOUT_FILENO) == 1 }
+    static var ink: Ink { isTerminal && getenv("NO_COLOR") == nil ? .terminal : .plain }
 
     static func write(_ text: String) { write(Array(text.utf8)) }
     static func write(_ bytes: [UInt8]) { put(bytes, on: STDOUT_FILENO) }

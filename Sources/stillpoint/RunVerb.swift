@@ -27,11 +27,7 @@ extension RunVerb {
             try await call.take(holding: lock, streaming: output == .jsonStream)
         }
         call.progress.clear()
-        if output == .env {
-            Terminal.write(report.environment)
-        } else {
-            try output.result(report) { report.text($0) }
-        }
+        try output.result(report, environment: report.environment) { report.text($0) }
         return report.conclude()
     }
 
@@ -74,7 +70,7 @@ struct SnapshotCall {
     mutating func showPlan(_ output: Output) async throws(Failure) -> ExitStatus {
         let plan = try await plan()
         try output.result(PlanReport(plan, schema: "stillpoint.plan/v1")) { plan.text($0) }
-        return plan.foreseen
+        return plan.conclude()
     }
 
     private mutating func plan() async throws(Failure) -> MemberPlan {
@@ -110,6 +106,14 @@ struct SnapshotCall {
             progress.hear(event)
             stream?.hear(event, at: workplace.time.now)
         }.execute(since: begin, startedAt: startedAt)
+    }
+}
+
+extension MemberPlan {
+    /// The last line on stderr is why the level would be missed; what mends it is in the plan.
+    func conclude() -> ExitStatus {
+        if let cause { Terminal.complain("stillpoint: \(cause)\n") }
+        return foreseen
     }
 }
 

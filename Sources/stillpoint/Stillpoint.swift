@@ -67,7 +67,7 @@ struct Stillpoint: AsyncParsableCommand {
         }
     }
 
-    /// What the parser says: help and version on stdout, a usage error on stderr, and with `--json` as one object.
+    /// What the parser says: help and version on stdout, a usage error on stderr, and as an object where JSON was asked for.
     private static func leave(with error: any Error, _ arguments: [String]) -> Never {
         let code = exitCode(for: error)
         let text = fullMessage(for: error)
@@ -76,10 +76,9 @@ struct Stillpoint: AsyncParsableCommand {
         } else {
             // The last line is the cause, and the one before it where to read on.
             let cause = message(for: error).split(separator: "\n").joined(separator: " ")
+                .replacing("--shutdown-within", with: "--shutdown")
             let hint = text.split(separator: "\n").last { $0.hasPrefix("  See ") }?.dropFirst(2)
-            if arguments.contains("--json") || arguments.contains("--json-stream") {
-                Output.json.failed(Failure(.usage, cause, hint: hint.map(String.init)))
-            }
+            Output(asked: arguments).failed(Failure(.usage, cause, hint: hint.map(String.init)))
             Terminal.complain((hint.map { "  \($0)\n" } ?? "") + "stillpoint: \(cause)\n")
         }
         Glibc.exit(code.rawValue)

@@ -11,7 +11,7 @@ protocol Verb: AsyncParsableCommand {
     static var rescues: Bool { get }
     var parent: Stillpoint { get }
     var general: GeneralOptions { get }
-    var output: Output { get throws(Failure) }
+    var output: Output { get }
     func perform(_ options: GeneralOptions) async throws(Failure) -> ExitStatus
 }
 
@@ -24,7 +24,7 @@ extension Verb {
         do throws(Failure) {
             status = try await perform(options)
         } catch {
-            (try? output)?.failed(error)
+            output.failed(error)
             Terminal.suggest(error.hint)
             Terminal.complain("stillpoint: \(error.message)\n")
             throw ExitCode(error.status.rawValue)

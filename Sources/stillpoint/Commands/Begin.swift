@@ -21,16 +21,15 @@ struct Begin: RunVerb {
     @Option(help: "By which end finds it: 1 to 128 characters.") var label: String?
     @Option(help: "After which it ends by itself; default 12h.") var ttl: Span?
     @Option(name: .customLong("output"), help: "env: STILLPOINT_…='…' lines for eval; or json.") var outputShape:
-        String?
+        OutputShape?
     @Option(help: "How long to wait for another run on this guest; default not at all.") var wait: Span?
     @Flag(help: "Print the plan and change nothing.") var dryRun = false
     @OptionGroup var shape: OutputOptions
     @OptionGroup var general: GeneralOptions
 
-    var output: Output { get throws(Failure) { try shape.output(named: outputShape) } }
+    var output: Output { shape.output(outputShape) }
 
     func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
-        let output = try output
         let label = try label.map(checkedLabel)
         let limit = ttl?.duration ?? .seconds(12 * 3600)
         guard limit >= .seconds(1) else { throw Failure(.usage, "--ttl is 1s or more") }
@@ -47,14 +46,10 @@ struct Begin: RunVerb {
         call.progress.clear()
         switch answer {
         case .nothing(let report):
-            try output.result(report) { report.text($0) }
+            try output.result(report, environment: report.environment) { report.text($0) }
             return report.conclude()
         case .begun(let handover):
-            if output == .env {
-                Terminal.write(handover.environment)
-            } else {
-                try output.result(handover) { handover.text($0) }
-            }
+            try output.result(handover, environment: handover.environment) { handover.text($0) }
             return handover.run.conclude()
         }
     }

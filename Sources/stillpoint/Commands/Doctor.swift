@@ -20,6 +20,6 @@ struct Doctor: Verb {
     func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
         let plan = try await options.plan(guest, in: workplace(general))
         try output.result(PlanReport(plan, schema: "stillpoint.doctor/v1")) { plan.diagnosis($0) }
-        return plan.foreseen
+        return plan.conclude()
     }
 }

@@ -38,7 +38,7 @@ struct Freeze: Verb {
         if dryRun {
             let plan = try await plan()
             try output.result(PlanReport(plan, schema: "stillpoint.plan/v1")) { plan.text($0) }
-            return plan.foreseen
+            return plan.conclude()
         }
         let run = RunID.random()
         let report = try await open.held(

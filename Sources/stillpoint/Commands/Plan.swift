@@ -20,6 +20,6 @@ struct Plan: Verb {
     func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
         let plan = try await options.plan(guest, in: workplace(general))
         try output.result(PlanReport(plan, schema: "stillpoint.plan/v1")) { plan.text($0) }
-        return plan.foreseen
+        return plan.conclude()
     }
 }

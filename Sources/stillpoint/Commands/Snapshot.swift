@@ -20,7 +20,7 @@ struct Snapshot: RunVerb {
     var jsonStream = false
 
     @Option(name: .customLong("output"), help: "env: STILLPOINT_…='…' lines for eval.")
-    var outputShape: String?
+    var outputShape: OutputShape?
 
     @Option(help: "How long to wait for another run on this guest; default not at all.")
     var wait: Span?
@@ -28,13 +28,9 @@ struct Snapshot: RunVerb {
     @Flag(help: "Print the plan and change nothing.")
     var dryRun = false
 
-    var output: Output {
-        get throws(Failure) {
-            outputShape == nil && jsonStream ? .jsonStream : try shape.output(named: outputShape)
-        }
-    }
+    var output: Output { outputShape == nil && jsonStream ? .jsonStream : shape.output(outputShape) }
 
     func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
-        try await conduct(general, isDrill: false, try output)
+        try await conduct(general, isDrill: false, output)
     }
 }
