@@ -20,6 +20,16 @@ struct Span: ExpressibleByArgument {
         guard let duration = Duration(parsing: argument) else { return nil }
         self.init(duration)
     }
+
+    /// What `--shutdown` may take.
+    var asPatience: Duration {
+        get throws(Failure) {
+            guard (.seconds(1)...(.seconds(3600))).contains(duration) else {
+                throw Failure(.usage, "--shutdown is 1s to 60m, not \(duration.forPeople)")
+            }
+            return duration
+        }
+    }
 }
 
 /// Bytes a second: `50M` is 50 MiB.

@@ -7,7 +7,7 @@ import QuiesceKVM
 /// What `commit`, `delete` and `prune` share: layers go into those below, and their snapshots with them.
 protocol MergeVerb: Verb {
     static var command: CommitRun.Request.Command { get }
-    var domain: String { get }
+    var domain: String? { get }
     var wait: Span? { get }
     var dryRun: Bool { get }
     func complete(_ request: inout CommitRun.Request, in workplace: Workplace) throws(Failure)
@@ -23,7 +23,7 @@ extension MergeVerb {
         let signals = Signals(interruption)
         defer { withExtendedLifetime(signals) {} }
         request.options.interruption = interruption
-        let open = try await workplace.guest(domain)
+        let open = try await workplace.guest(demanded(domain))
         let progress = Progress(open.identity.name, general)
         let report = try await report(of: try open.merge { progress.hear($0) }, request, on: open)
         progress.clear()

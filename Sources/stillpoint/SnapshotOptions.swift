@@ -77,7 +77,7 @@ struct SnapshotOptions: ParsableArguments {
         wanted.freezes = !noFreeze
         wanted.memoryFile = try memoryFile()
         wanted.isInternal = isInternal
-        wanted.shutsDown = shutdown?.duration
+        wanted.shutsDown = try shutdown?.asPatience
         wanted.runsHooks =
             !noHooks && !noFreeze && shutdown == nil && !isInternal && wanted.memoryFile == nil
         wanted.registers = !noMetadata
@@ -145,9 +145,6 @@ struct SnapshotOptions: ParsableArguments {
             throw Failure(.usage, "--hook and \(noHooks ? "--no-hooks" : "--no-freeze") do not go together")
         }
         try checkShape(wanted)
-        if let limit = shutdown?.duration, !(.seconds(1)...(.seconds(3600))).contains(limit) {
-            throw Failure(.usage, "--shutdown is 1s to 60m, not \(limit.forPeople)")
-        }
         if !hooks.isEmpty, shutdown != nil {
             throw Failure(.usage, "--hook and --shutdown do not go together: what is shut down needs no hook")
         }
@@ -174,12 +171,13 @@ struct SnapshotOptions: ParsableArguments {
         return request
     }
 
-    /// It goes into libvirt's XML, which takes no control characters: libvirt would refuse it after the cut.
+    /// It goes into XML, which takes neither control characters nor two that are none: libvirt would refuse it after the cut.
     private func note() throws(Failure) -> String? {
         let isText = (description ?? "").unicodeScalars.allSatisfy { scalar in
-            scalar.properties.generalCategory != .control || scalar == "\n" || scalar == "\t"
+            scalar == "\n" || scalar == "\t"
+                || scalar.properties.generalCategory != .control && !(0xFFFE...0xFFFF).contains(scalar.value)
         }
-        guard isText else { throw Failure(.usage, "--description holds control characters") }
+        guard isText else { throw Failure(.usage, "--description holds what XML does not take") }
         return description
     }
 

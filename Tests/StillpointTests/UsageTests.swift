@@ -58,7 +58,18 @@ struct UsageTests {
         ["copy", "db01", "/x", "--format", "vmdk"], ["copy", "db01", "/x", "--format", "raw", "--compress"],
         ["copy", "db01", "/x", "--bandwidth", "0"], ["restore"], ["restore", "/x/manifest.json", "--as", "../up"],
         ["restore", "/x/manifest.json", "--as", "a b"], ["restore", "/x/manifest.json", "--to", ""],
-        ["restore", "/x/manifest.json", "/y"],
+        ["restore", "/x/manifest.json", "/y"], ["snapshot", "db01", "--description", "a\u{FFFE}"],
+        ["snapshot", "db01", "--description", "\u{FFFF}"], ["snapshot", "db01", "--shutdown=0s"],
+        ["snapshot", "db01", "--shutdown=soon"], ["revert", "db01", "s", "--shutdown=0s"],
+        ["revert", "db01", "s", "--shutdown=61m"], ["list", "db01", "--domain", "db02"],
+        ["prune", "db01", "--domain", "db02", "--abandoned"], ["recover", "db01", "--domain", "db02"],
+        ["show", "--domain", "db01", "s", "t"], ["show", "db01", "s", "--snapshotname", "t"],
+        ["verify", "--domain", "db01", "s", "--snapshotname", "t"], ["verify", "--all", "--snapshotname", "t"],
+        ["commit", "--domain", "db01", "s", "--all"], ["commit", "db01", "--snapshotname", "s", "--all"],
+        ["delete", "--domain", "db01"], ["revert", "--domain", "db01"], ["delete", "--snapshotname", "s"],
+        ["end", "--domain", "db01", "nightly"], ["end", "db01", "--snapshotname", "s", "--label", "x"],
+        ["export", "--domain", "db01"], ["copy", "--domain", "db01"],
+        ["copy", "--domain", "db01", "s", "--snapshotname", "t", "/x"],
     ]
 
     @Test("ends with 64 and one line of cause last on stderr, nothing on stdout", arguments: wrong)
@@ -81,6 +92,29 @@ struct UsageTests {
         #expect(Set(error.keys) == ["code", "message", "hint"])
         #expect(error["code"] as? Int == 64)
         #expect((error["message"] as? String)?.isEmpty == false)
+    }
+
+    @Test(
+        "is told in the shape that it asks for, however it asks",
+        arguments: [
+            (["snapshot", "db01", "--json-stream", "--bogus"], 1),
+            (["begin", "db01", "--output", "json", "--bogus"], 8),
+            (["begin", "db01", "--output=json", "--bogus"], 8), (["snapshot", "db01", "--json", "--output", "xml"], 8),
+            (["show", "db01", "--artifact", "x", "--json"], 8), (["run", "db01", "--bogus", "--", "x", "--json"], 0),
+            (["begin", "db01", "--output", "env", "--json", "--bogus"], 0),
+            (["snapshot", "db01", "--output", "xml"], 0),
+        ])
+    func shapes(_ arguments: [String], lines: Int) throws {
+        let result = try Command().run(arguments)
+        #expect(result.status == 64 && result.cause.hasPrefix("stillpoint: "), "\(result.errors)")
+        #expect(result.output.split(separator: "\n").count == lines, "\(result.output)")
+        if lines > 0 { #expect(try result.object()["schema"] as? String == "stillpoint.error/v1") }
+    }
+
+    @Test("an option is named as it was written", arguments: ["snapshot", "revert"])
+    func shutdown(_ word: String) throws {
+        let result = try Command()(word, "db01", "--shutdown=soon")
+        #expect(result.cause.contains("--shutdown") && !result.cause.contains("within"), "\(result.cause)")
     }
 
     @Test(
@@ -173,6 +207,31 @@ struct CommandLineTests {
         #expect(result.status == 69, "\(result.errors)")
     }
 
+    @Test(
+        "and --domain and --snapshotname in the place of arguments, by every command that takes those",
+        arguments: [
+            ["list", "--domain", "db01"], ["prune", "--domain", "db01", "--abandoned"],
+            ["recover", "--domain", "db01"], ["show", "--domain", "db01"], ["show", "--domain", "db01", "s"],
+            ["show", "db01", "--snapshotname", "s"],
+            ["verify", "--domain", "db01", "--snapshotname", "s"], ["commit", "--domain", "db01", "s"],
+            ["delete", "--domain", "db01", "s"], ["delete", "db01", "--snapshotname", "s"],
+            ["revert", "--domain", "db01", "--snapshotname", "s"], ["revert", "--domain", "db01", "--undo"],
+            ["end", "--domain", "db01", "0123456789abcdef0123456789abcdef"], ["end", "db01", "--snapshotname", "s"],
+            ["export", "--domain", "db01", "s", "--nbd", "/x"], ["copy", "--domain", "db01", "/x"],
+            ["copy", "--domain", "db01", "s", "/x"], ["copy", "db01", "--snapshotname", "s", "/x"],
+            ["copy", "/x", "--domain", "db01", "--snapshotname", "s"],
+        ])
+    func virshNames(_ arguments: [String]) throws {
+        let result = try Command().run(arguments)
+        #expect(result.status == 69, "\(result.errors)")
+    }
+
+    @Test("an empty LIBVIRT_DEFAULT_URI is none")
+    func emptyURI() throws {
+        let result = try Command().shell(#"LIBVIRT_DEFAULT_URI= exec "$S" list"#)
+        #expect(result.status == 0 && result.output == "no snapshots\n", "\(result.errors)")
+    }
+
     @Test("a configuration that cannot be read ends with 78 and names the line")
     func configuration() throws {
         let result = try Command().shell(
@@ -220,49 +279,5 @@ struct CommandLineTests {
         #expect(result.output == "69\n")
         let closed = try Command().shell(#""$S" --help >&-; echo $?"#)
         #expect(closed.output == "0\n")
-    }
-}
-
-@Suite("Hooks and configuration without a hypervisor", .timeLimit(.minutes(2)))
-struct HooksCommandTests {
-    @Test("the hooks of the build are listed, as a table and as one object")
-    func list() throws {
-        let table = try Command()("hooks", "list")
-        #expect(table.status == 0 && table.errors.isEmpty)
-        #expect(table.output.hasPrefix("NAME") && table.output.contains("\npostgresql "))
-        let hooks = try #require(try Command()("hooks", "list", "--json").object()["hooks"] as? [[String: Any]])
-        #expect(hooks.contains { $0["name"] as? String == "postgresql" })
-        #expect(hooks.allSatisfy { ($0["sha256"] as? String)?.count == 64 })
-    }
-
-    @Test("the schema is JSON, and the same with --json")
-    func schema() throws {
-        let schema = try Command()("config", "schema").object()
-        #expect(schema["$schema"] as? String == "https://json-schema.org/draft/2020-12/schema")
-        #expect(try Command()("config", "schema", "--json").object().count == schema.count)
-    }
-
-    @Test("a right configuration is told with its files, a wrong one ends with 78 and the line")
-    func check() throws {
-        let right = try Command().shell(
-            #"echo 'guests: { a: { hooks: [{ name: postgresql }] } }' >"$D/c.yaml"; exec "$S" config check "$D/c.yaml""#
-        )
-        #expect(right.status == 0 && right.output.hasPrefix("ok   ") && right.output.contains("1 guest named"))
-        for (text, place) in [
-            ("guests: { a: { hooks: [{ name: nosuch }] } }", "1:32"), ("guests: { a: { maxHold: 1s } }", "1:25"),
-            ("defaults: { hooks: [] }", "1:13"),
-        ] {
-            let wrong = try Command().shell(
-                "echo '\(text)' >\"$D/c.yaml\"; exec \"$S\" config check --config \"$D/c.yaml\" --json")
-            #expect(wrong.status == 78 && wrong.cause.contains("c.yaml:\(place): "), "\(wrong.errors)")
-            #expect(try wrong.object()["schema"] as? String == "stillpoint.error/v1")
-        }
-        #expect(try Command()("config", "check", "/nonexistent/c.yaml").status == 78)
-    }
-
-    @Test("commands for a guest name the hypervisor that does not answer", arguments: ["probe", "install"])
-    func unreachable(word: String) throws {
-        let result = try Command()("hooks", word, "db01")
-        #expect(result.status == 69 && result.output.isEmpty, "\(result.errors)")
     }
 }

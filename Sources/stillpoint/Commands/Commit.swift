@@ -11,8 +11,9 @@ struct Commit: MergeVerb {
     static let command = CommitRun.Request.Command.commit
 
     @ParentCommand var parent: Stillpoint
-    @Argument(help: "Name, id or UUID.") var domain: String
+    @Argument(help: "Name, id or UUID.") var domain: String?
     @Argument(help: "The newest one without it; any of them with it.") var name: String?
+    @OptionGroup var virsh: VirshWords
     @Flag(help: "Down to one layer, whatever made the others.") var all = false
     @Option(name: .customLong("disk"), help: "This disk alone; may be repeated.") var disks: [DiskTarget] = []
     @OptionGroup var pace: PaceOptions
@@ -23,7 +24,8 @@ struct Commit: MergeVerb {
 
     var output: Output { shape.output }
 
-    func validate() throws {
+    mutating func validate() throws {
+        (domain, name) = try virsh.sort([domain, name])
         if all, name != nil { throw ValidationError("NAME and --all do not go together") }
     }
 

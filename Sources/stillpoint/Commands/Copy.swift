@@ -18,9 +18,10 @@ struct Copy: Verb {
             """)
 
     @ParentCommand var parent: Stillpoint
-    @Argument(help: "Name, id or UUID.") var domain: String
-    @Argument(help: ArgumentHelp("The snapshot, the current one without it.", valueName: "name")) var first: String?
-    @Argument(help: ArgumentHelp("The folder to make.", valueName: "dest")) var second: String?
+    @Argument(help: "Name, id or UUID.") var domain: String?
+    @Argument(help: "The snapshot, the current one without it.") var name: String?
+    @Argument(help: ArgumentHelp("The folder to make.", valueName: "dest")) var folder: String?
+    @OptionGroup var virsh: VirshWords
     @Option(help: "raw or qcow2; default qcow2.") var format: CopyFormat?
     @Flag(help: "Compress the qcow2 images: slower, and smaller.") var compress = false
     @Flag(help: "Compare each copy with what it was copied from; 24 if it is not the same.") var verify = false
@@ -32,11 +33,12 @@ struct Copy: Verb {
 
     var output: Output { shape.output }
 
-    private var name: String? { second == nil ? nil : first }
-    private var folder: String { second ?? first ?? "" }
-
-    func validate() throws {
-        if folder.isEmpty { throw ValidationError("no folder to copy to is named") }
+    mutating func validate() throws {
+        // The folder is the last of them.
+        var words = [domain, name, folder].compactMap(\.self)
+        folder = words.popLast()
+        (domain, name) = try virsh.sort(words)
+        if folder?.isEmpty != false { throw ValidationError("no folder to copy to is named") }
         if compress, format == .raw { throw ValidationError("--compress is for qcow2") }
         if bandwidth?.bytes == 0 { throw ValidationError("--bandwidth 0 would never end") }
     }
@@ -47,8 +49,9 @@ struct Copy: Verb {
         let interruption = Interruption()
         let signals = Signals(interruption)
         defer { withExtendedLifetime(signals) {} }
-        let open = try await workplace.guest(domain)
-        if second == nil { try await demandFolder(workplace, open.identity) }
+        let open = try await workplace.guest(demanded(domain))
+        let folder = folder ?? ""
+        if name == nil { try await demandFolder(folder, workplace, open.identity) }
         let progress = Progress(open.identity.name, general)
         var request = CopyRequest(to: folder, format ?? .qcow2)
         (request.isCompressed, request.isVerified, request.bandwidth) = (compress, verify, bandwidth?.bytes)
@@ -73,7 +76,7 @@ struct Copy: Verb {
     }
 
     /// A snapshot's name alone would be taken for a folder here.
-    private func demandFolder(_ workplace: Workplace, _ guest: GuestIdentity) async throws(Failure) {
+    private func demandFolder(_ folder: String, _ workplace: Workplace, _ guest: GuestIdentity) async throws(Failure) {
         guard !folder.contains("/"), (try? await workplace.entry(of: guest, folder)) != nil else { return }
         throw Failure(
             .usage, "\(folder) is a snapshot of \(guest.name), and no folder to copy it to is named",

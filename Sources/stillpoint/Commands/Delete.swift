@@ -11,8 +11,9 @@ struct Delete: MergeVerb {
     static let command = CommitRun.Request.Command.delete
 
     @ParentCommand var parent: Stillpoint
-    @Argument(help: "Name, id or UUID.") var domain: String
-    @Argument(help: "The snapshot, by its name or the beginning of its run.") var name: String
+    @Argument(help: "Name, id or UUID.") var domain: String?
+    @Argument(help: "The snapshot, by its name or the beginning of its run.") var name: String?
+    @OptionGroup var virsh: VirshWords
     @Flag(help: "And all that stand on it, with what reverts left there; the guest's own data stays as it is.")
     var children = false
     @OptionGroup var pace: PaceOptions
@@ -22,6 +23,11 @@ struct Delete: MergeVerb {
     @OptionGroup var general: GeneralOptions
 
     var output: Output { shape.output }
+
+    mutating func validate() throws {
+        (domain, name) = try virsh.sort([domain, name])
+        if name == nil { throw ValidationError("delete wants the snapshot's name") }
+    }
 
     func complete(_ request: inout CommitRun.Request, in workplace: Workplace) throws(Failure) {
         (request.name, request.children, request.options) = (name, children, pace.options)

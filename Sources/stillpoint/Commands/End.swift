@@ -11,8 +11,9 @@ struct End: Verb {
         discussion: "Nothing open is no error. A run whose process was killed is ended as well.")
 
     @ParentCommand var parent: Stillpoint
-    @Argument(help: "Name, id or UUID.") var domain: String
+    @Argument(help: "Name, id or UUID.") var domain: String?
     @Argument(help: "STILLPOINT_RUN; without it and --label the only one that is open.") var run: String?
+    @OptionGroup var virsh: VirshWords
     @Option(help: "The label it was begun with.") var label: String?
     @Option(help: "Most bytes a second for each disk, such as 50M; default unlimited.") var bandwidth: Rate?
     @Option(help: "How long to wait for another run on this guest; default 60s.") var wait: Span?
@@ -22,21 +23,23 @@ struct End: Verb {
 
     var output: Output { shape.output }
 
-    func validate() throws {
+    mutating func validate() throws {
+        (domain, run) = try virsh.sort([domain, run])
         if run != nil, label != nil { throw ValidationError("RUN and --label do not go together") }
     }
 
     func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
-        let wanted = try run.map(checkedRun)
+        let wanted = virsh.snapshot == nil ? try run.map(checkedRun) : nil
         let workplace = try workplace(general)
         try workplace.uri.demandLocal(for: "end")
         let interruption = Interruption()
         let signals = Signals(interruption)
         defer { withExtendedLifetime(signals) {} }
-        let open = try await workplace.guest(domain)
+        let open = try await workplace.guest(demanded(domain))
         let progress = Progress(open.identity.name, general)
         let uses = try await open.openUses().filter { use in
             (wanted == nil || use.run == wanted) && (label == nil || use.label == label)
+                && (virsh.snapshot == nil || use.snapshot == virsh.snapshot)
         }
         guard uses.count <= 1 else {
             throw Failure(

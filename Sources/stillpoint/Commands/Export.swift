@@ -18,6 +18,7 @@ struct Export: Verb {
     @ParentCommand var parent: Stillpoint
     @Argument(help: "Name, id or UUID.") var domain: String?
     @Argument(help: "The current one without it.") var name: String?
+    @OptionGroup var virsh: VirshWords
     @Option(help: "Show raw files in this folder; made if it is not there.") var fuse: String?
     @Option(help: "Make a socket in this folder; made if it is not there.") var nbd: String?
     @Flag(help: "Go on in the background, until --stop.") var detach = false
@@ -30,14 +31,14 @@ struct Export: Verb {
 
     var output: Output { shape.output }
 
-    func validate() throws {
+    mutating func validate() throws {
+        (domain, name) = try virsh.sort([domain, name])
         if stop {
             if fuse != nil || nbd != nil || detach {
                 throw ValidationError("--stop goes with DOMAIN and NAME alone")
             }
             return
         }
-        guard domain != nil else { throw ValidationError("no domain is named") }
         if (fuse == nil) == (nbd == nil) { throw ValidationError("one of --fuse DIR and --nbd DIR is needed") }
         if (fuse ?? nbd)?.isEmpty == true { throw ValidationError("the folder has no name") }
     }
@@ -53,7 +54,7 @@ struct Export: Verb {
         let signals = Signals(interruption)
         defer { withExtendedLifetime(signals) {} }
         let caller = getppid()
-        let open = try await workplace.guest(domain ?? "")
+        let open = try await workplace.guest(demanded(domain))
         let report = try await workplace.manifest(of: open.identity, name)
         let way: SnapshotUse.Way = fuse != nil ? .fuse : .nbd
         let folder = try Workplace.absolute(fuse ?? nbd ?? "")

@@ -7,11 +7,11 @@ import QuiesceKVM
 struct List: Verb {
     static let configuration = CommandConfiguration(
         commandName: "list",
-        abstract: "Snapshots, ours and those virsh made, as they stand now.")
+        abstract: "Snapshots, ours and those virsh made, as they stand now.",
+        discussion: "Of all guests with snapshots of ours without DOMAIN.")
 
     @ParentCommand var parent: Stillpoint
-    @Argument(help: "Name, id or UUID; all guests with snapshots of ours without it.")
-    var domain: String?
+    @OptionGroup var guest: DomainArgument
     @Flag(help: "The names alone.")
     var names = false
     @Flag(help: "What stands on what, and where the guest writes.")
@@ -27,11 +27,15 @@ struct List: Verb {
 
     func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
         let workplace = try workplace(general)
-        let report = try await workplace.list(domain)
+        let report = try await workplace.list(guest.given)
         try output.result(report) { ink in
             if names { return report.snapshots.map { $0.name + "\n" }.joined() }
             return tree ? report.tree(ink) : report.text(ink)
         }
-        return .reached
+        for problem in report.problems {
+            Terminal.suggest(problem.hint)
+            Terminal.complain("stillpoint: \(problem.message)\n")
+        }
+        return report.problems.isEmpty ? .reached : .internalError
     }
 }

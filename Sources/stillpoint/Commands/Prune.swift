@@ -11,7 +11,7 @@ struct Prune: MergeVerb {
     static let command = CommitRun.Request.Command.prune
 
     @ParentCommand var parent: Stillpoint
-    @Argument(help: "Name, id or UUID.") var domain: String
+    @OptionGroup var guest: DomainArgument
     @Option(help: "The newest so many stay; default what the configuration says.") var keep: Int?
     @Option(help: "Those older than this go, such as 7d.") var olderThan: Span?
     @Flag(help: "Only what reverts left.") var abandoned = false
@@ -22,6 +22,7 @@ struct Prune: MergeVerb {
     @OptionGroup var general: GeneralOptions
 
     var output: Output { shape.output }
+    var domain: String? { guest.given }
 
     func validate() throws {
         guard [keep != nil, olderThan != nil, abandoned].filter({ $0 }).count <= 1 else {

@@ -7,12 +7,13 @@ import QuiesceKVM
 struct Recover: Verb {
     static let configuration = CommandConfiguration(
         commandName: "recover",
-        abstract: "Bring every interrupted run to safety: thaw, release, clean up, adopt, resume.")
+        abstract: "Bring every interrupted run to safety: thaw, release, clean up, adopt, resume.",
+        discussion: "Of every guest without DOMAIN.")
 
     static let rescues = true
 
     @ParentCommand var parent: Stillpoint
-    @Argument(help: "Name, id or UUID; every guest with an interrupted run without it.") var domain: String?
+    @OptionGroup var guest: DomainArgument
     @Flag(help: "Make the saved definition name what QEMU writes to, where they disagree.") var repair = false
     @Flag(help: "Print what would be done and change nothing.") var dryRun = false
     @OptionGroup var shape: OutputOptions
@@ -27,7 +28,7 @@ struct Recover: Verb {
         let signals = Signals(interruption)
         defer { withExtendedLifetime(signals) {} }
         let report = try await workplace.recover(
-            domain, repairs: repair, isDryRun: dryRun, interruption: interruption
+            guest.given, repairs: repair, isDryRun: dryRun, interruption: interruption
         ) { name in
             let progress = Progress(name, general)
             return { progress.hear($0) }

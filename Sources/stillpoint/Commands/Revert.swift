@@ -10,8 +10,9 @@ struct Revert: Verb {
         abstract: "Go back to a snapshot; what is left behind is kept, and --undo returns to it.")
 
     @ParentCommand var parent: Stillpoint
-    @Argument(help: "Name, id or UUID.") var domain: String
+    @Argument(help: "Name, id or UUID.") var domain: String?
     @Argument(help: "The snapshot, by its name or the beginning of its run.") var name: String?
+    @OptionGroup var virsh: VirshWords
     @Flag(help: "Start the guest afterwards, however it stood before.") var running = false
     @Flag(help: "Start it paused.") var paused = false
     @Flag(
@@ -31,7 +32,8 @@ struct Revert: Verb {
 
     var output: Output { shape.output }
 
-    func validate() throws {
+    mutating func validate() throws {
+        (domain, name) = try virsh.sort([domain, name])
         if name == nil, !undo { throw ValidationError("revert wants the snapshot's name, or --undo") }
         if running, paused { throw ValidationError("--running and --paused do not go together") }
         if shutdown || patience != nil, destroy {
@@ -39,9 +41,9 @@ struct Revert: Verb {
         }
     }
 
-    private var request: RevertRequest {
+    private func request() throws(Failure) -> RevertRequest {
         var request = RevertRequest(undo ? .undo(name) : .snapshot(name ?? ""))
-        if shutdown || patience != nil { request.stop = .shutDown(within: patience?.duration ?? .seconds(60)) }
+        if shutdown || patience != nil { request.stop = .shutDown(within: try patience?.asPatience ?? .seconds(60)) }
         if destroy { request.stop = .powerOff }
         if running || paused { request.ending = paused ? .paused : .running }
         request.resetsNVRAM = resetNVRAM
@@ -50,12 +52,13 @@ struct Revert: Verb {
     }
 
     func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
+        let request = try request()
         let workplace = try workplace(general)
         try workplace.uri.demandLocal(for: "revert")
         let interruption = Interruption()
         let signals = Signals(interruption)
         defer { withExtendedLifetime(signals) {} }
-        let open = try await workplace.guest(domain)
+        let open = try await workplace.guest(demanded(domain))
         let progress = Progress(open.identity.name, general)
         let revert = RevertRun(
             open.identity, through: try open.lifePorts(), interruption: interruption

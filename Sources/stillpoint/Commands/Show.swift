@@ -10,19 +10,28 @@ struct Show: Verb {
         abstract: "The report of one snapshot, from its manifest.")
 
     @ParentCommand var parent: Stillpoint
-    @Argument(help: "Name, id or UUID.") var domain: String
+    @Argument(help: "Name, id or UUID.") var domain: String?
     @Argument(help: "The current one without it.") var name: String?
+    @OptionGroup var virsh: VirshWords
     @Option(help: "Write what a hook gave under this name to stdout, byte by byte, instead.") var artifact: String?
     @OptionGroup var shape: OutputOptions
     @OptionGroup var general: GeneralOptions
 
     var output: Output { shape.output }
 
+    mutating func validate() throws {
+        (domain, name) = try virsh.sort([domain, name])
+        if artifact != nil, shape.json {
+            throw ValidationError("--artifact and --json do not go together: one is the bytes themselves")
+        }
+    }
+
     func perform(_ general: GeneralOptions) async throws(Failure) -> ExitStatus {
         let workplace = try workplace(general)
-        let open = try await workplace.guest(domain)
+        let open = try await workplace.guest(demanded(domain))
         if let artifact {
-            Terminal.write(try await workplace.artifact(artifact, of: open.identity, name))
+            Terminal.write(
+                try await workplace.artifact(artifact, of: open.identity, name, forTerminal: Terminal.isTerminal))
             return .reached
         }
         let fate = try await workplace.entry(of: open.identity, name).fate

@@ -17,6 +17,7 @@ struct Verify: Verb {
     @ParentCommand var parent: Stillpoint
     @Argument(help: "Name, id or UUID.") var domain: String?
     @Argument(help: "The current one without it.") var name: String?
+    @OptionGroup var virsh: VirshWords
     @Option(help: "chain, filesystem or application; default what the snapshot claims and its images tell.")
     var level: VerificationLevel?
     @OptionGroup var clone: CloneOptions
@@ -27,12 +28,13 @@ struct Verify: Verb {
 
     var output: Output { shape.output }
 
-    func validate() throws {
+    mutating func validate() throws {
+        (domain, name) = try virsh.sort([domain, name])
         if !all, domain == nil { throw ValidationError("no domain is named, nor --all") }
         if let folder = clone.scratch, !folder.hasPrefix("/") {
             throw ValidationError("--scratch '\(folder)' is no absolute path")
         }
-        if all, domain != nil { throw ValidationError("DOMAIN and --all do not go together") }
+        if all, domain != nil || name != nil { throw ValidationError("DOMAIN and --all do not go together") }
         if !all, every != nil { throw ValidationError("--every goes with --all") }
         if all, clone.keep || clone.dryRun { throw ValidationError("--keep and --dry-run are for one snapshot") }
         if level != .application, clone.isUsed {
@@ -48,8 +50,7 @@ struct Verify: Verb {
         let signals = Signals(interruption)
         defer { withExtendedLifetime(signals) {} }
         if all { return try await verifyAll(workplace, interruption, general) }
-        guard let domain else { throw Failure(.usage, "no domain is named", hint: "stillpoint list") }
-        let open = try await workplace.guest(domain)
+        let open = try await workplace.guest(demanded(domain))
         let progress = Progress(open.identity.name, general)
         let manifest = try await workplace.manifest(of: open.identity, name)
         if clone.dryRun, let run = RunID(manifest.run) {
