@@ -38,7 +38,9 @@ private struct OutOfSight: LayerStore {
     private var failure: Failure { Failure(.refused, "the images are on another host") }
 
     func chain(of image: ImageLayer) async throws(Failure) -> [ImageLayer] { throw failure }
-    func imagesLying(on images: Set<String>) async throws(Failure) -> [String: Set<String>] { throw failure }
+    func imagesLying(
+        on images: Set<String>, apartFrom raw: Set<String>
+    ) async throws(Failure) -> [String: Set<String>] { throw failure }
     func open(among images: [String]) async throws(Failure) -> [String] { throw failure }
     func virtualSize(of image: ImageLayer) async throws(Failure) -> Int64 { throw failure }
     func allocatedBytes(of image: String) async -> Int64? { nil }

@@ -47,11 +47,12 @@ public struct LineageReader: Sendable {
         lineage.snapshots = try await snapshots(of: guest, remembering: lineage.abandoned.flatMap(\.branch.forgotten))
         guard withStrangers else { return lineage }
         let images = lineage.images
-        for (image, others) in try await layers.imagesLying(on: images) {
+        let overlays = images.union(lineage.snapshots.flatMap(\.overlays.values))
+        let (users, raw) = try await life.users(of: overlays)
+        for (image, others) in try await layers.imagesLying(on: images, apartFrom: raw) {
             lineage.strangers[image, default: []].formUnion(others)
         }
-        let overlays = images.union(lineage.snapshots.flatMap(\.overlays.values))
-        for (image, others) in try await life.users(of: overlays) {
+        for (image, others) in users {
             lineage.strangers[image, default: []].formUnion(others)
         }
         return lineage

@@ -24,7 +24,9 @@ public protocol GuestLife: Sendable {
 
     /// Which of these images others name in whatever layer of their chains, and who: domains, and the guest's own saved
     /// definition where the running one does not. By the file, however its path is spelled.
-    func users(of images: Set<String>) async throws(Failure) -> [String: Set<String>]
+    ///
+    /// - Returns: also the images that any of them has as raw: their first sectors are their guest's to write, and say nothing.
+    func users(of images: Set<String>) async throws(Failure) -> (users: [String: Set<String>], raw: Set<String>)
 
     /// Every snapshot that libvirt keeps metadata of, parents first.
     func registeredSnapshots() async throws(Failure) -> [RegisteredSnapshot]

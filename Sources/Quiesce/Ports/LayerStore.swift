@@ -6,7 +6,11 @@ public protocol LayerStore: Sendable {
     func chain(of image: ImageLayer) async throws(Failure) -> [ImageLayer]
 
     /// Other images in the folders of these that name one of them as their backing file, by the image they stand on.
-    func imagesLying(on images: Set<String>) async throws(Failure) -> [String: Set<String>]
+    ///
+    /// - Parameter raw: images whose first sectors say nothing.
+    func imagesLying(
+        on images: Set<String>, apartFrom raw: Set<String>
+    ) async throws(Failure) -> [String: Set<String>]
 
     /// Those that a QEMU process has open, for reading or writing.
     func open(among images: [String]) async throws(Failure) -> [String]

@@ -22,9 +22,11 @@ private struct FailingLayers: LayerStore {
         }
     }
 
-    func imagesLying(on images: Set<String>) async throws(Failure) -> [String: Set<String>] {
+    func imagesLying(
+        on images: Set<String>, apartFrom raw: Set<String>
+    ) async throws(Failure) -> [String: Set<String>] {
         try await Failpoint.around("layers.imagesLying", Failpoint.broken) { () async throws(Failure) in
-            try await port.imagesLying(on: images)
+            try await port.imagesLying(on: images, apartFrom: raw)
         }
     }
 

@@ -58,7 +58,7 @@ private struct FailingLife: GuestLife {
         }
     }
 
-    func users(of images: Set<String>) async throws(Failure) -> [String: Set<String>] {
+    func users(of images: Set<String>) async throws(Failure) -> (users: [String: Set<String>], raw: Set<String>) {
         try await Failpoint.around("life.users", Failpoint.broken) { () async throws(Failure) in
             try await port.users(of: images)
         }

@@ -8,6 +8,8 @@ import SystemPackage
 /// that was detached from the running guest alone.
 struct ImageUsers: Sendable {
     private let named: [(user: String, images: Set<String>)]
+    /// Images that a definition has as raw.
+    let raw: Set<String>
 
     /// - Parameters:
     ///   - others: the definitions of the other domains.
@@ -16,8 +18,11 @@ struct ImageUsers: Sendable {
         others: [(name: String, xml: [String])], of name: String, live: String, saved: String?,
         volumes: [PoolVolume: String]
     ) throws(Failure) {
+        var raw: Set<String> = []
         func images(_ xml: String) throws(Failure) -> Set<String> {
-            try DomainDefinition(xml: xml, volumes: volumes).allImagePaths
+            let definition = try DomainDefinition(xml: xml, volumes: volumes)
+            raw.formUnion(definition.disks.compactMap { $0.facts.format == "raw" ? $0.facts.activeImage?.path : nil })
+            return definition.allImagePaths
         }
         var named: [(user: String, images: Set<String>)] = []
         for other in others {
@@ -28,7 +33,7 @@ struct ImageUsers: Sendable {
             named.append(
                 ("the saved definition of \(name)", try images(saved).filter { !running.contains(ImagePlace($0)) }))
         }
-        self.named = named
+        (self.named, self.raw) = (named, raw)
     }
 
     /// By the file behind a path, however it is spelled.

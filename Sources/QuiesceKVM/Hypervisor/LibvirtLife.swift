@@ -61,7 +61,7 @@ struct LibvirtLife: GuestLife {
         }
     }
 
-    func users(of images: Set<String>) async throws(Failure) -> [String: Set<String>] {
+    func users(of images: Set<String>) async throws(Failure) -> (users: [String: Set<String>], raw: Set<String>) {
         let (others, live, saved, volumes) = try await guest.run("look at the other guests") {
             [connection = guest.connection] domain throws(LibvirtError) in
             let others = try connection.definitions(besides: domain)
@@ -69,7 +69,8 @@ struct LibvirtLife: GuestLife {
             let volumes = try connection.volumes(in: others.flatMap(\.xml) + [live] + (saved.map { [$0] } ?? []))
             return (others, live, saved, volumes)
         }
-        return try ImageUsers(others: others, of: name, live: live, saved: saved, volumes: volumes).users(of: images)
+        let all = try ImageUsers(others: others, of: name, live: live, saved: saved, volumes: volumes)
+        return (all.users(of: images), all.raw)
     }
 
     func registeredSnapshots() async throws(Failure) -> [RegisteredSnapshot] {

@@ -10,15 +10,18 @@ extension QemuImages: LayerStore {
     private static let mergePatience = Duration.seconds(7 * 24 * 3600)
     private static let checkPatience = Duration.seconds(3600)
 
-    public func imagesLying(on images: Set<String>) async throws(Failure) -> [String: Set<String>] {
+    public func imagesLying(
+        on images: Set<String>, apartFrom raw: Set<String>
+    ) async throws(Failure) -> [String: Set<String>] {
         let spellings = Dictionary(grouping: images, by: ImagePlace.init)
+        let known = Set(raw.map(ImagePlace.init)).union(spellings.keys)
         var users: [String: Set<String>] = [:]
         for place in Set(images.map { split($0).folder }) where place != "/dev" {
             guard let folder = try? Folder(real: place), let names = try? folder.names() else { continue }
             for name in names {
                 let path = folder.path(of: name)
                 guard let status = try? folder.status(of: name), status.type == .regular,
-                    spellings[.file(FileIdentity(status))] == nil, let file = try? folder.open(name, O_RDONLY),
+                    !known.contains(.file(FileIdentity(status))), let file = try? folder.open(name, O_RDONLY),
                     let backing = (try? Qcow2Header(of: file))?.backing
                 else { continue }
                 let base = backing.hasPrefix("/") ? backing : folder.path(of: backing)

@@ -61,7 +61,9 @@ final class ScriptedLife: GuestLife {
         host.define(images)
     }
 
-    func users(of images: Set<String>) async throws(Failure) -> [String: Set<String>] { [:] }
+    func users(of images: Set<String>) async throws(Failure) -> (users: [String: Set<String>], raw: Set<String>) {
+        ([:], [])
+    }
     func registeredSnapshots() async throws(Failure) -> [RegisteredSnapshot] { state.withLock { $0.registered } }
 
     func restore(
@@ -87,7 +89,9 @@ struct ScriptedLayers: LayerStore {
         return chain
     }
 
-    func imagesLying(on images: Set<String>) async throws(Failure) -> [String: Set<String>] { [:] }
+    func imagesLying(
+        on images: Set<String>, apartFrom raw: Set<String>
+    ) async throws(Failure) -> [String: Set<String>] { [:] }
     func open(among images: [String]) async throws(Failure) -> [String] { [] }
     func virtualSize(of image: ImageLayer) async throws(Failure) -> Int64 { 40 << 30 }
     func allocatedBytes(of image: String) async -> Int64? { 1 << 30 }
