@@ -60,7 +60,7 @@ expect() {
 }
 check() { "$@" >/dev/null 2>&1 || bad "not so: $*"; }
 # within SECONDS COMMAND…: it ends well in that time.
-within() { timeout "$1" bash -c "$(declare -f write read_from); \"\$@\"" bash "${@:2}" </dev/null >/dev/null 2>&1; }
+within() { timeout "$1" bash -c "$(declare -f write read_from in_sqlite); \"\$@\"" bash "${@:2}" </dev/null >/dev/null 2>&1; }
 blocked() { ! within 1.5 "$@" || bad "was not blocked: $*"; }
 # by SECONDS COMMAND…: it becomes so, and is asked again until then.
 by() {
@@ -82,13 +82,29 @@ nothing_left() {
 }
 no_units() { [[ -z $(systemctl list-units --plain --no-legend "stillpoint-${run:0:8}-*") ]]; }
 
+# Without a pause between two tries: the load leaves the database free for a moment only, and SQLite's own wait sleeps over it.
+in_sqlite() {
+    python3 - "$1" <<'PYTHON'
+import sqlite3, sys, time
+end = time.monotonic() + 4
+while True:
+    try:
+        database = sqlite3.connect("/srv/data/sqlite/load.db", timeout=0, isolation_level=None)
+        print(*database.execute(sys.argv[1]).fetchone() or "")
+        break
+    except sqlite3.OperationalError:
+        if time.monotonic() > end:
+            raise
+PYTHON
+}
+
 # write and read ENGINE: as a second client.
 write() {
     case $1 in
         postgresql) setpriv --reuid=postgres --regid=postgres --init-groups /usr/lib/postgresql/15/bin/psql -XqAt -d postgres -c 'INSERT INTO probe VALUES (1)' ;;
         mysql) mariadb -e 'INSERT INTO lab.probe VALUES (1)' ;;
         redis) redis-cli -e INCR probe ;;
-        sqlite) sqlite3 -cmd '.timeout 4000' /srv/data/sqlite/load.db 'INSERT INTO probe VALUES (1)' ;;
+        sqlite) in_sqlite 'INSERT INTO probe VALUES (1)' ;;
     esac
 }
 read_from() {
@@ -96,7 +112,7 @@ read_from() {
         postgresql) setpriv --reuid=postgres --regid=postgres --init-groups /usr/lib/postgresql/15/bin/psql -XqAt -d postgres -c 'SELECT count(*) FROM probe' ;;
         mysql) mariadb -e 'SELECT COUNT(*) FROM lab.probe' ;;
         redis) redis-cli -e GET probe ;;
-        sqlite) sqlite3 -cmd '.timeout 4000' /srv/data/sqlite/load.db 'SELECT count(*) FROM probe' ;;
+        sqlite) in_sqlite 'SELECT count(*) FROM probe' ;;
     esac
 }
 
