@@ -27,7 +27,8 @@ extension GuestScript {
             # Held open, so that a word written before it is read is not lost.
             exec 3<>"$d/deadline"
             (sleep "$stop"; echo 0 >&3) &
-            echo "$me" >"$d/pid"
+            # Called off before it could be found.
+            echo "$me" >"$d/pid" || exit 0
             read -r wait <&3
             sleep "$wait"
             # Thawed already: it was called off and only did not get to know.
