@@ -176,7 +176,6 @@ public struct RevertRun: Sendable {
                 try await prove(plan, isActive: true)
             }
         } catch {
-            isBetween = true
             throw await goBack(plan, to: before, variables, error, &isBetween)
         }
         return await settle(plan)
@@ -226,12 +225,12 @@ public struct RevertRun: Sendable {
             if let file = plan.nvram, let variables { try await ports.images.overwrite(file, with: variables) }
             try await ports.branches.drop(plan.branch.run)
         } catch {
+            isBetween = true
             return Failure(
                 .internalError,
                 "\(failure.message); and its definition from before could not be put back: \(error.message)",
                 hint: "it is domain.xml in the folder of run \(plan.branch.run)")
         }
-        isBetween = false
         await discard(plan)
         await standAsBefore(plan)
         return Failure(failure.status, "\(failure.message); \(guest.name) is as before", hint: failure.hint)

@@ -37,8 +37,7 @@ extension SnapshotRun {
         record.verdict = Verdict(consistency: .none, reasons: record.verdict.reasons)
         do throws(Failure) {
             let overlays = plan.staged.map(\.overlay) + (plan.method.memoryFile.map { [$0] } ?? [])
-            try await ports.journal.record(.removing(files: overlays), of: run, at: ports.time.wall)
-            try await ports.images.remove(overlays, of: run)
+            try await remove(overlays)
             if record.isRegistered, plan.method != .inside { try await ports.hypervisor.unregister(request.name) }
             record.add(.undo, .ok, from: start, to: ports.time.now)
             record.verdict.reasons.append(failure.message)
@@ -76,13 +75,17 @@ extension SnapshotRun {
         let overlays = plan.staged.filter { targets.contains($0.target) }.map(\.overlay)
         guard !overlays.isEmpty else { return .failed }
         do throws(Failure) {
-            try await ports.journal.record(.removing(files: overlays), of: run, at: ports.time.wall)
-            try await ports.images.remove(overlays, of: run)
+            try await remove(overlays)
             return .failed
         } catch {
             tell(.note("not all that was merged back is removed: \(error.message)"))
             return nil
         }
+    }
+
+    private func remove(_ overlays: [String]) async throws(Failure) {
+        try await ports.journal.record(.removing(files: overlays), of: run, at: ports.time.wall)
+        try await ports.images.remove(overlays, of: run)
     }
 
     private func whatStays(_ undone: Set<DiskTarget>) -> String {

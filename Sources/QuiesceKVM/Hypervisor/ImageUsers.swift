@@ -13,7 +13,7 @@ struct ImageUsers: Sendable {
 
     /// - Parameters:
     ///   - others: the definitions of the other domains.
-    ///   - saved: the guest's own, if it is not the same as `live`.
+    ///   - live: the guest's own; `saved`: what its next start will read, nil for a transient domain.
     init(
         others: [(name: String, xml: [String])], of name: String, live: String, saved: String?,
         volumes: [PoolVolume: String]
