@@ -50,8 +50,9 @@ case_backup() {
     hook postgresql pre-freeze STILLPOINT_PARAM_MODE=backup
     hook postgresql post-thaw STILLPOINT_PARAM_MODE=backup
     expect 0 '*"stopLsn"*"artifacts":\[{"name":"backup_label","base64":"*'
-    local label=${out##*base64\":\"}
-    [[ $(base64 -d <<<"${label%%\"*}") == 'START WAL LOCATION: '*$'\nLABEL: stillpoint\n'* ]] || bad 'backup_label is not byte-exact'
+    local label=${out##*base64\":\"} segment=${out##*\"walSegment\": \"}
+    [[ $(base64 -d <<<"${label%%\"*}") == 'START WAL LOCATION: '*" (file ${segment%%\"*})"*$'\nLABEL: stillpoint\n'* ]] ||
+        bad 'backup_label is not byte-exact, or begins in another WAL segment'
 }
 
 # How long writers wait beyond the window.
