@@ -35,8 +35,10 @@ extension MemberReport.Application {
 
     private var mariaDBLines: [String] {
         guard let gtid = position?.plain("gtid") else { return binlogLines("MASTER_LOG_FILE", "MASTER_LOG_POS") }
+        // At least there: only its own binlog knows how far it came.
+        let reached = position?.relation == .exact ? "'\(gtid)'" : "@@global.gtid_binlog_pos"
         return [
-            "-- on the copy, once it has recovered:", "SET GLOBAL gtid_slave_pos = '\(gtid)';",
+            "-- on the copy, once it has recovered:", "SET GLOBAL gtid_slave_pos = \(reached);",
             "CHANGE MASTER TO MASTER_HOST = '…', MASTER_USER = '…', MASTER_USE_GTID = slave_pos;", "START SLAVE;",
         ]
     }
@@ -44,12 +46,25 @@ extension MemberReport.Application {
     private var mysqlLines: [String] {
         let identity =
             "# before its first start remove auto.cnf from its data directory: the copy needs a server UUID of its own"
-        return [identity] + binlogLines("SOURCE_LOG_FILE", "SOURCE_LOG_POS")
+        guard position?.relation == .atLeast, position?.plain("gtid") != nil else {
+            return [identity] + binlogLines("SOURCE_LOG_FILE", "SOURCE_LOG_POS")
+        }
+        return [
+            identity, "-- on the copy, once it has recovered:",
+            "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '…', SOURCE_USER = '…', SOURCE_AUTO_POSITION = 1;",
+            "START REPLICA;",
+        ]
     }
 
     private func binlogLines(_ fileWord: String, _ positionWord: String) -> [String] {
         guard let file = position?.plain("file"), case .number(let offset) = position?.fields["position"] else {
             return []
+        }
+        guard position?.relation == .exact else {
+            return [
+                "-- it may have recovered to more than was recorded: \(fileWord) and \(positionWord) are name and size, by",
+                "-- SHOW BINARY LOGS, of the last file that it had before its first start",
+            ]
         }
         let (change, start, side) =
             fileWord.hasPrefix("SOURCE")

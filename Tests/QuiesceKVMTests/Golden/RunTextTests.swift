@@ -35,6 +35,34 @@ struct RunTextTests {
         #expect(!text.contains("gtid_slave_pos"))
     }
 
+    /// The lines of one application alone.
+    private func lines(
+        _ kind: String, _ relation: Position.Relation, _ fields: [String: Position.Value]
+    ) throws -> String {
+        var report = try Examples.prepared()
+        report.members[0].applications.removeSubrange(2...)
+        report.members[0].applications[0].status = .skipped
+        report.members[0].applications[1].position = Position(kind: kind, relation: relation, fields: fields)
+        return report.recovery()
+    }
+
+    @Test("a copy that may have recovered to more than was recorded is not told to apply that a second time")
+    func atLeast() throws {
+        let log: [String: Position.Value] = ["file": .text("binlog.000042"), "position": .number(1037)]
+        var gtids = log
+        gtids["gtid"] = .text("0-1-4711")
+        #expect(try lines("mysql", .exact, gtids).contains("_FILE = 'binlog.000042', SOURCE_LOG_POS = 1037;\n"))
+        for (kind, fields) in [("mysql", log), ("mysql", gtids), ("mariadb", log), ("mariadb", gtids)] {
+            let text = try lines(kind, .atLeast, fields)
+            #expect(!text.contains("1037") && !text.contains("4711"), "\(text)")
+        }
+        #expect(try lines("mysql", .atLeast, gtids).contains("SOURCE_AUTO_POSITION = 1;\n"))
+        #expect(try lines("mysql", .atLeast, log).contains("-- SHOW BINARY LOGS"))
+        #expect(try !lines("mysql", .atLeast, log).contains("CHANGE"))
+        #expect(try lines("mariadb", .atLeast, gtids).contains("gtid_slave_pos = @@global.gtid_binlog_pos;\n"))
+        #expect(try !lines("mariadb", .atLeast, log).contains("CHANGE"))
+    }
+
     @Test("on a terminal the heading and the window's figures are bold, and nothing else")
     func bold() throws {
         let text = try Examples.success().text(.terminal)
