@@ -86,8 +86,12 @@ extension MemberReport.Application {
             lines.append("stillpoint show \(domain) \(snapshot) --artifact \(artifact.name) > $PGDATA/\(file)")
         }
         if let segment = position.plain("walSegment") { lines.append("# the first WAL segment it needs: \(segment)") }
+        // Below 12 the server does not start with these in postgresql.conf, and knows no recovery.signal.
+        let major = version.flatMap { Int($0.prefix { $0.isNumber }) }
         lines += [
-            "# to go on from the archive, in postgresql.conf, and   touch $PGDATA/recovery.signal:",
+            (major ?? 12) < 12
+                ? "# to go on from the archive, in $PGDATA/recovery.conf:"
+                : "# to go on from the archive, in postgresql.conf, and   touch $PGDATA/recovery.signal:",
             "restore_command = 'cp /path/to/archive/%f %p'", "recovery_target_timeline = 'latest'",
         ]
         return lines

@@ -63,6 +63,17 @@ struct RunTextTests {
         #expect(try !lines("mariadb", .atLeast, log).contains("CHANGE"))
     }
 
+    @Test("PostgreSQL below 12 takes them from recovery.conf", arguments: ["9.6.24", "11.22", "12.0", "15.18", nil])
+    func recoveryConf(version: String?) throws {
+        var report = try Examples.prepared()
+        report.members[0].applications[0].version = version
+        let text = report.recovery()
+        let isOld = version == "9.6.24" || version == "11.22"
+        #expect(text.contains("in $PGDATA/recovery.conf:\n  restore_command = ") == isOld)
+        #expect(text.contains("recovery.signal") != isOld)
+        #expect(text.contains("postgresql.conf") != isOld)
+    }
+
     @Test("on a terminal the heading and the window's figures are bold, and nothing else")
     func bold() throws {
         let text = try Examples.success().text(.terminal)
