@@ -34,11 +34,19 @@ extension MemberReport.Application {
     }
 
     private var mariaDBLines: [String] {
-        guard let gtid = position?.plain("gtid") else { return binlogLines("MASTER_LOG_FILE", "MASTER_LOG_POS") }
-        // At least there: only its own binlog knows how far it came.
-        let reached = position?.relation == .exact ? "'\(gtid)'" : "@@global.gtid_binlog_pos"
+        let start: String
+        if role == .replica, let gtid = position?.plain("slaveGtid") {
+            // The copy has it in a table, and moves it on as soon as it replicates: what was recorded would set it back.
+            start = "-- gtid_slave_pos stays as the copy has it; at the cut it was \(gtid)"
+        } else if let gtid = position?.plain("gtid") {
+            // At least there: only its own binlog knows how far it came.
+            let reached = position?.relation == .exact ? "'\(gtid)'" : "@@global.gtid_binlog_pos"
+            start = "SET GLOBAL gtid_slave_pos = \(reached);"
+        } else {
+            return binlogLines("MASTER_LOG_FILE", "MASTER_LOG_POS")
+        }
         return [
-            "-- on the copy, once it has recovered:", "SET GLOBAL gtid_slave_pos = \(reached);",
+            "-- on the copy, once it has recovered:", start,
             "CHANGE MASTER TO MASTER_HOST = '…', MASTER_USER = '…', MASTER_USE_GTID = slave_pos;", "START SLAVE;",
         ]
     }

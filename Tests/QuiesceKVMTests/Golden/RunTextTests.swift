@@ -37,11 +37,13 @@ struct RunTextTests {
 
     /// The lines of one application alone.
     private func lines(
-        _ kind: String, _ relation: Position.Relation, _ fields: [String: Position.Value]
+        _ kind: String, _ relation: Position.Relation, _ fields: [String: Position.Value],
+        _ role: ApplicationFacts.Role = .primary
     ) throws -> String {
         var report = try Examples.prepared()
         report.members[0].applications.removeSubrange(2...)
         report.members[0].applications[0].status = .skipped
+        report.members[0].applications[1].role = role
         report.members[0].applications[1].position = Position(kind: kind, relation: relation, fields: fields)
         return report.recovery()
     }
@@ -61,6 +63,18 @@ struct RunTextTests {
         #expect(try !lines("mysql", .atLeast, log).contains("CHANGE"))
         #expect(try lines("mariadb", .atLeast, gtids).contains("gtid_slave_pos = @@global.gtid_binlog_pos;\n"))
         #expect(try !lines("mariadb", .atLeast, log).contains("CHANGE"))
+    }
+
+    @Test("a MariaDB replica's copy keeps the position that it has", arguments: [Position.Relation.exact, .atLeast])
+    func replica(relation: Position.Relation) throws {
+        var fields: [String: Position.Value] = ["slaveGtid": .text("0-2-900")]
+        for gtid in [nil, "0-1-4711"] {
+            fields["gtid"] = gtid.map(Position.Value.text)
+            let text = try lines("mariadb", relation, fields, .replica)
+            #expect(text.contains("at the cut it was 0-2-900\n") && text.contains("MASTER_USE_GTID = slave_pos;"))
+            #expect(!text.contains("SET GLOBAL") && !text.contains("4711"), "\(text)")
+        }
+        #expect(try lines("mariadb", .exact, fields, .primary).contains("SET GLOBAL gtid_slave_pos = '0-1-4711';"))
     }
 
     @Test("PostgreSQL below 12 takes them from recovery.conf", arguments: ["9.6.24", "11.22", "12.0", "15.18", nil])
