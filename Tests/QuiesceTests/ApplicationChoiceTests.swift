@@ -72,6 +72,26 @@ struct ApplicationChoiceTests {
         #expect(partly.foreseen == .refused)
     }
 
+    @Test("a log on a disk that is mounted inside the data folder is part of the application")
+    func mountedInside() throws {
+        let whole = Sample.application("postgresql", paths: ["/var/lib"])
+        #expect(try plan(whole).applications.count == 1)
+        let plan = try plan(whole) { $0.selection = .only(try Sample.targets("vda")) }
+        #expect(plan.findings["application.split"]?.text.contains("vdb") == true)
+        #expect(plan.foreseen == .refused)
+    }
+
+    @Test("a share mounted inside the data folder splits it, memory does not", arguments: ["nfs4", "tmpfs"])
+    func shareInside(type: String) throws {
+        var facts = try Sample.facts(applications: [Sample.application("postgresql", paths: ["/var/lib/mysql"])])
+        guard case .answers(var report) = facts.agent else { throw Failure(.internalError, "no report") }
+        report.survey?.otherMounts = [.init(mountpoint: "/var/lib/mysql/pg_wal", type: type)]
+        facts.agent = .answers(report)
+        let plan = MemberPlan(of: facts, for: try Sample.request())
+        #expect((plan.foreseen == .refused) == (type == "nfs4"))
+        #expect((plan.findings["application.split"] != nil) == (type == "nfs4"))
+    }
+
     @Test(
         "one that was asked for must be there, running and covered",
         arguments: [

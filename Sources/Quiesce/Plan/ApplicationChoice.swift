@@ -81,9 +81,14 @@ struct ApplicationChoice {
                 elsewhere.append("\(other.mountpoint) (\(other.type))")
                 continue
             }
-            guard let filesystem else { continue }
-            inside.formUnion(filesystem.targets.intersection(chosen))
-            outside.formUnion(filesystem.targets.subtracting(chosen))
+            for filesystem in [filesystem].compactMap(\.self) + filesystems.filter({ Self.isPart($0.mountpoint, of: path) }) {
+                inside.formUnion(filesystem.targets.intersection(chosen))
+                outside.formUnion(filesystem.targets.subtracting(chosen))
+            }
+            // What lies in memory is gone after any restart.
+            for mount in otherMounts where Self.isPart(mount.mountpoint, of: path) {
+                if !["tmpfs", "ramfs"].contains(mount.type) { elsewhere.append("\(mount.mountpoint) (\(mount.type))") }
+            }
         }
         if outside.isEmpty, elsewhere.isEmpty { return true }
         let missing = (outside.sorted().map(\.description) + Set(elsewhere).sorted()).joined(separator: " and ")
@@ -110,6 +115,11 @@ struct ApplicationChoice {
                         : "have all its files on disks of the guest's, or go without hooks:   --no-hooks"
                 ]))
         return nil
+    }
+
+    /// Whether something is mounted inside the folder, as a log on a disk of its own is. A server whose folder is `/` owns not all that is mounted.
+    private static func isPart(_ mountpoint: String, of path: String) -> Bool {
+        path != "/" && mountpoint.hasPrefix(path + "/")
     }
 
     /// No disk that could be chosen carries it.
