@@ -78,6 +78,25 @@ struct ApplicationRunTests {
         #expect(report.verdict == Verdict(consistency: .filesystem, reasons: ["postgresql: checkpoint refused"]))
     }
 
+    @Test("what prepare changed and nothing took back is told, whatever ended the run", arguments: [true, false])
+    func preparedAndStuck(isEnded: Bool) async throws {
+        var world = try world(.fail, .fail)
+        world.guest.hooks = [
+            "postgresql": [
+                .prepare: [isEnded ? .unknown("was ended") : .done(HookReply())], .postThaw: [.failed("stays in backup")],
+            ],
+            "mysql": [.prepare: [.failed("no")]],
+        ]
+        let report = try await world.run()
+        #expect(report.exit == 20)
+        #expect(try application("postgresql", of: report).status == .notReleased)
+        let error = try #require(report.error)
+        #expect(error.message.hasSuffix("the release of postgresql was not confirmed: stays in backup"))
+        #expect(try application("mysql", of: report).status == (isEnded ? .skipped : .failed))
+        // What its holder needs to try again is left to it.
+        #expect(world.log.count(.tidy) == 0)
+    }
+
     @Test(
         "one that was only discovered costs the level, not the snapshot",
         arguments: [

@@ -41,7 +41,7 @@ public enum HookResult: Sendable, Hashable {
     /// Its exit 77: it lacks the rights.
     case denied(String)
     case failed(String)
-    /// Its answer is lost: it may have done all, some or nothing, and may still run.
+    /// Its answer is lost, or it was ended: it may have done all, some or nothing, and may still run.
     case unknown(String)
 }
 

@@ -18,7 +18,9 @@ struct HookStack: Sendable {
         var stage = Stage.idle
         /// Why it was not prepared or its lock not taken.
         var failure: String?
-        /// Why the lock may still be there.
+        /// It ended its `prepare` itself, without having done it.
+        var hasRefused = false
+        /// Why what it changed may still be there: its lock, or what `prepare` set.
         var releaseFailure: String?
         var reply = HookReply()
         /// The guest confirmed the release.
@@ -53,7 +55,7 @@ struct HookStack: Sendable {
     }
 
     var isEmpty: Bool { entries.isEmpty }
-    /// Those whose locks may still be there.
+    /// Those that may not have been put down.
     var stuck: [Entry] { entries.filter { $0.releaseFailure != nil } }
 
     /// By then every lock is released, by us or by its lease.
@@ -65,6 +67,10 @@ struct HookStack: Sendable {
             entries[index].stage = .prepared
             let limit = entries[index].application.choice.timeout
             let result = await call(.prepare, index, lease: maxHold, within: limit)
+            switch result {
+            case .done, .unknown: break
+            case .busy, .denied, .failed: entries[index].hasRefused = true
+            }
             if let reply = accept(result, index) { merge(reply, into: index) } else { try refuse(index, "prepare") }
             try demandUninterrupted()
         }
@@ -168,8 +174,8 @@ struct HookStack: Sendable {
                     entries[index].failure = reply.lost ?? "its lock did not hold"
                 }
             case .busy(let why), .denied(let why), .failed(let why), .unknown(let why):
-                // Without a lock there is nothing that could be left behind but an idle holder, which ends by itself.
-                if before != .prepared { entries[index].releaseFailure = why }
+                // Nothing was begun where it said so itself, and its answer is that of a server which is down.
+                if before != .prepared || !entries[index].hasRefused { entries[index].releaseFailure = why }
             }
         }
     }
@@ -211,8 +217,7 @@ struct HookStack: Sendable {
         case .done(let reply): return reply
         case .busy(let why): entries[index].failure = why
         case .denied(let why): entries[index].failure = "rights are missing: \(why)"
-        case .failed(let why): entries[index].failure = why
-        case .unknown(let why): entries[index].failure = "how it ended is not known: \(why)"
+        case .failed(let why), .unknown(let why): entries[index].failure = why
         }
         return nil
     }

@@ -95,6 +95,7 @@ extension HookStack.Entry {
 
     /// Where it stands at the end of a run, with what it gave.
     func report(_ artifacts: [HookReply.Artifact]) -> MemberReport.Application {
+        if stage == .idle { return .init(application.facts, .skipped, "the run ended before its turn") }
         let status: MemberReport.Application.Status =
             releaseFailure != nil ? .notReleased : failure != nil ? .failed : .prepared
         return MemberReport.Application(

@@ -131,6 +131,11 @@ extension SnapshotRun {
     }
 
     func finish(_ record: inout RunRecord, _ ending: JournalEnding?) async -> RunReport {
+        // Said with why the run failed: nothing else would tell that something of it is still there.
+        let stuck = record.hooks.stuck.compactMap { entry in
+            entry.releaseFailure.map { "; the release of \(entry.application.label) was not confirmed: \($0)" }
+        }
+        record.failure?.message += stuck.joined()
         // Where the disks stand is not certain in quarantine, and started from the wrong ones it would write to them.
         if record.status != .quarantined { await startAgain(&record) }
         do throws(Failure) {

@@ -21,7 +21,7 @@ extension HookRunner.Ending {
             return .denied(cause.isEmpty ? "rights are missing, without a word which" : cause)
         // timeout(1) of coreutils says 124, that of busybox what the signal gives.
         case .ended(124, _, let cause), .ended(137, _, let cause), .ended(143, _, let cause):
-            return .failed("did not end within \(limit.forPeople) and was ended\(cause.isEmpty ? "" : ": \(cause)")")
+            return .unknown("did not end within \(limit.forPeople) and was ended\(cause.isEmpty ? "" : ": \(cause)")")
         case .ended(let code, _, let cause): return .failed(cause.isEmpty ? "ended with \(code) without a word" : cause)
         }
     }

@@ -171,9 +171,9 @@ struct HookReplyTests {
             (75, "a save is in progress", HookResult.busy("a save is in progress")),
             (75, "", .busy("busy, without a word why")),
             (77, "no role", .denied("no role")), (77, "", .denied("rights are missing, without a word which")),
-            (124, "", .failed("did not end within 30 s and was ended")),
-            (143, "", .failed("did not end within 30 s and was ended")),
-            (137, "slow", .failed("did not end within 30 s and was ended: slow")), (1, "boom", .failed("boom")),
+            (124, "", .unknown("did not end within 30 s and was ended")),
+            (143, "", .unknown("did not end within 30 s and was ended")),
+            (137, "slow", .unknown("did not end within 30 s and was ended: slow")), (1, "boom", .failed("boom")),
             (3, "", .failed("ended with 3 without a word")), (255, "", .failed("ended with 255 without a word")),
         ])
     func codes(code: Int, cause: String, expected: HookResult) {
