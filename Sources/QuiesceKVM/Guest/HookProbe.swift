@@ -9,8 +9,6 @@ struct HookProbe: Sendable {
     let agent: GuestAgent
     let domain: String
 
-    private static let longest = Duration.seconds(10)
-
     /// In the choices' order. An application that is absent is left out unless somebody asked for it.
     ///
     /// - Parameter present: what of the words that the hooks look for is there; nil if nobody could look.
@@ -39,7 +37,7 @@ struct HookProbe: Sendable {
     }
 
     private func probe(_ choice: HookChoice, _ runner: HookRunner) async -> [ApplicationFacts] {
-        let limit = min(choice.timeout, Self.longest)
+        let limit = choice.timeout
         let call = HookCall(.probe, of: choice.hook, parameters: choice.parameters)
         let ending = await runner.ending(of: call, within: limit)
         if case .ended(0, let output, _) = ending {
