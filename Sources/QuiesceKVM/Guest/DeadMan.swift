@@ -31,19 +31,23 @@ extension GuestScript {
             echo "$me" >"$d/pid" || exit 0
             read -r wait <&3
             sleep "$wait"
-            # Thawed already: it was called off and only did not get to know.
-            [ -e "$d/pid" ] || exit 0
-            hard=
-            while read -r m; do
-                why=$(fsfreeze -u "$m" 2>&1) && echo fired >"$d/fired" && continue
-                # Not frozen (any more) is fine; anything else leaves the kernel's own way, which thaws all there is.
-                case $why in *"Invalid argument"*) ;; *) hard=1 ;; esac
-            done <"$d/mounts"
-            if [ -n "$hard" ]; then
-                echo sysrq >"$d/fired"
-                echo j >/proc/sysrq-trigger
-            fi
-            [ -f "$d/rcu" ] && read -r old <"$d/rcu" && echo "$old" >/sys/kernel/rcu_expedited
+            # Until it is called off, and as long as a freeze that waits in libvirt (30 s) or in the agent can still begin.
+            hard='' n=0
+            while [ -e "$d/pid" ] && [ "$n" -lt 45 ]; do
+                while read -r m; do
+                    why=$(fsfreeze -u "$m" 2>&1) && echo fired >"$d/fired" && continue
+                    # Not frozen (any more) is fine; anything else leaves the kernel's own way, which thaws all there is.
+                    case $why in *"Invalid argument"*) ;; *) hard=${hard:-1} ;; esac
+                done <"$d/mounts"
+                if [ "$hard" = 1 ]; then
+                    hard=done
+                    echo sysrq >"$d/fired"
+                    echo j >/proc/sysrq-trigger
+                fi
+                [ "$n" = 0 ] && [ -f "$d/rcu" ] && read -r old <"$d/rcu" && echo "$old" >/sys/kernel/rcu_expedited
+                n=$((n + 1))
+                sleep 1
+            done
             END
             word=agentBound
             if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null && systemd-run --quiet --collect \

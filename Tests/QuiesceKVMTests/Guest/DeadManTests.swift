@@ -19,10 +19,10 @@ struct DeadManTests {
         for (name, text) in [
             ("fsfreeze", "[ \"$1\" = --version ] || echo \"$@\" >>'\(scratch("thawed"))'"),
             ("sync", "echo \"$@\" >>'\(scratch("synced"))'"),
-            // Until the test says that it is over, or is gone; by the real one in between.
+            // Until the test says that it is over, or is gone; by the real one in between. A pause of 1 is another's word.
             (
                 "sleep",
-                "case $1 in 0) exit ;; 0.05) exec /bin/sleep 0.05 ;; esac; while [ -e \"$0\" ] && [ ! -e '\(scratch("over"))' ]; do /bin/sleep 0.05; done"
+                "case $1 in 0) exit ;; 0.05) exec /bin/sleep 0.05 ;; 1) word=again ;; *) word=over ;; esac; while [ -e \"$0\" ] && [ ! -e '\(scratch.path)'/$word ]; do /bin/sleep 0.05; done"
             ),
         ] {
             try scratch.program(text, at: "bin/\(name)")
@@ -80,6 +80,20 @@ struct DeadManTests {
         #expect(!exists(scratch("sysrq")))
         #expect(try run(.disarm, ["abc"]).output == "fired\n")
         #expect(!exists(scratch("run/abc/deadman")))
+    }
+
+    @Test("a freeze that begins after its deadline is ended too, until it is called off")
+    func firesAgain() throws {
+        try arm("/")
+        #expect(try run(.steady, ["abc", "8", "0", "/"]).status == 0)
+        try endSleep()
+        try wait(until: "grep -q / '\(scratch("thawed"))'")
+        #expect(try scratch.text(of: "thawed") == "-u /\n")
+        let session = try session
+        try scratch.write("", to: "again")
+        try wait(until: "[ \"$(wc -l <'\(scratch("thawed"))')\" -gt 2 ]")
+        #expect(try run(.disarm, ["abc"]).output == "fired\n")
+        #expect(try !isRunning(session))
     }
 
     @Test("a filesystem that its mount point does not thaw leaves the kernel's own way")
