@@ -11,8 +11,8 @@ struct Watch {
 
     init(socket: CInt) { self.socket = socket }
 
-    /// Whether the deadline has passed: by then no freeze of the run's can still begin.
-    var isPast: Bool { deadline.map { $0 <= Self.now() } ?? true }
+    /// Whether the deadline has passed, and that long ago: seconds.
+    func isPast(by seconds: Int = 0) -> Bool { deadline.map { $0 + seconds * 1000 <= Self.now() } ?? true }
 
     /// Returns when the run says that nothing is frozen any more, when its deadline passes, or when it is gone after it
     /// has said that it freezes.
@@ -44,7 +44,7 @@ struct Watch {
     }
 
     /// Milliseconds that only grow.
-    private static func now() -> Int {
+    static func now() -> Int {
         var time = timespec()
         clock_gettime(CLOCK_BOOTTIME, &time)
         return time.tv_sec * 1000 + time.tv_nsec / 1_000_000

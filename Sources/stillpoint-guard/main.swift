@@ -5,7 +5,7 @@
 //   0 1 2  /dev/null
 //   3      a socket to the run: "ready" from here; "freeze MILLISECONDS" and "done" from there, a line each
 //   4      the file that keeps its last word, opened before the freeze
-//   5      the guest's lock, so that nobody begins another run before this one is thawed
+//   5      the guest's lock, so that nobody begins another run before this one is thawed, or a minute is over
 // It has no parser: of the agent's reply it knows the first bytes.
 
 import Glibc
@@ -13,6 +13,7 @@ import Libvirt
 
 let socket: CInt = 3
 let note: CInt = 4
+let lock: CInt = 5
 
 // A leaked descriptor can keep a pipe or a socket of the run's open, and so delay somebody's end of file.
 closeAll(from: 6)
@@ -65,32 +66,43 @@ var watch = Watch(socket: socket)
 let cause = watch.wait()
 guard cause != .dismissed else { exit(0) }
 
+// A freeze of the run's can still wait in libvirt while somebody else has the agent. The first answer lets it go before the
+// second thaw; so a thaw that found nothing proves that nothing is to come if it did not have to wait, twice, past the deadline.
+var idle = 0
+// Longer than libvirt lets anybody wait for the agent, which is half a minute.
+let longest = 60
+var holdsLock = true
 var pause: useconds_t = 100_000
 while true {
+    let asked = Watch.now()
     switch domain.agentAnswer(to: #"{"execute":"guest-fsfreeze-thaw"}"#, timeoutSeconds: 5) {
-    case .done(isZero: true) where cause == .orphaned && !watch.isPast:
-        // The freeze of a run that is gone can still be on its way to the agent.
-        break
-    case .done(let isZero):
-        say(cause == .late ? "late: " : "orphaned: ", on: note)
-        say(isZero ? "thaw confirmed, nothing was frozen\n" : "thaw confirmed\n", on: note)
-        fsync(note)
-        exit(0)
+    case .done(isZero: true):
+        idle = watch.isPast() && Watch.now() - asked < 2000 ? idle + 1 : 0
+        if idle == 2 || watch.isPast(by: longest) { leave("thaw confirmed, nothing was frozen\n") }
+        if idle == 1 { pause = 1_000_000 }
+    case .done(isZero: false):
+        leave("thaw confirmed\n")
     case .failed(_, isOfConnection: true):
         // The daemon went away; the next one knows the guest again.
-        do throws(LibvirtError) { domain = try connect() } catch  where error.code == .noDomain { leave() } catch {}
+        do throws(LibvirtError) { domain = try connect() } catch  where error.code == .noDomain { leave("the guest is gone\n") } catch {}
     case .failed(.noDomain, _):
-        leave()
+        leave("the guest is gone\n")
     case .failed:
         // A guest that is switched off has nothing frozen.
-        do throws(LibvirtError) { if try !domain.isActive() { leave() } } catch {}
+        do throws(LibvirtError) { if try !domain.isActive() { leave("the guest is gone\n") } } catch {}
+    }
+    // What cannot be thawed for so long must not keep others from seeing to it.
+    if holdsLock, watch.isPast(by: longest) {
+        close(lock)
+        holdsLock = false
     }
     usleep(pause)
     pause = min(pause * 2, 1_000_000)
 }
 
-func leave() -> Never {
-    say("the guest is gone\n", on: note)
+func leave(_ word: StaticString) -> Never {
+    say(cause == .late ? "late: " : "orphaned: ", on: note)
+    say(word, on: note)
     fsync(note)
     exit(0)
 }
