@@ -71,6 +71,16 @@ struct HandFreezeTests {
         #expect(world.log.count(.thaw) == 1)
     }
 
+    @Test("a freeze that comes when its lease is over would be ended by nobody, and is thawed")
+    func tooLate() async throws {
+        var world = try World()
+        world.guest.freezeTakes = .seconds(30)
+        let failure = try await #require(throws: Failure.self) { try await freeze(world) }
+        #expect(failure.status == .freezeFailed)
+        #expect(failure.message.contains("it took longer than its lease"))
+        #expect(world.log.heard(.thaw, before: .disarm))
+    }
+
     @Test("another's freeze is not thawed by us, and our lease will not thaw it later")
     func foreignFreeze() async throws {
         var world = try World()

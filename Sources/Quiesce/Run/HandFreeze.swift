@@ -33,17 +33,17 @@ public struct HandFreeze: Sendable {
         let mountpoints = plan.frozen.map(\.mountpoint)
         try await control.prepareRescue()
         try await journal.open(run, for: guest, named: "freeze", at: time.wall)
+        let ends: ContinuousClock.Instant
+        let until: Timestamp
         do throws(Failure) {
-            try await lend(run, mountpoints, lease)
-            let end = time.wall.adding(milliseconds: lease.inMilliseconds)
-            try await journal.record(.freezingByHand(mountpoints: mountpoints, until: end), of: run, at: time.wall)
+            (ends, until) = try await lend(run, mountpoints, lease)
+            try await journal.record(.freezingByHand(mountpoints: mountpoints, until: until), of: run, at: time.wall)
             try interruption.check()
         } catch {
             await callOff(run)
             try? await journal.close(run, .undone, at: time.wall)
             throw error
         }
-        let until = time.wall.adding(milliseconds: lease.inMilliseconds)
         var frozen: Int?
         var cause: String?
         do throws(GuestFailure) {
@@ -60,15 +60,21 @@ public struct HandFreeze: Sendable {
             throw await undo(
                 run, because: cause ?? "\((frozen ?? 0).of("filesystem")) frozen of \(mountpoints.count) expected")
         }
+        // It may have waited in libvirt for somebody else, and what should have ended it came and went.
+        guard time.now < ends else { throw await undo(run, because: "it took longer than its lease") }
         return FreezeReport(domain: guest, mountpoints: mountpoints, frozen: frozen, until: until)
     }
 
-    /// The dead-man, with the lease as its deadline.
-    private func lend(_ run: RunID, _ mountpoints: [String], _ lease: Duration) async throws(Failure) {
+    /// The dead-man, with the lease as its deadline, and when that ends at the earliest: it counts from when it hears of it.
+    private func lend(
+        _ run: RunID, _ mountpoints: [String], _ lease: Duration
+    ) async throws(Failure) -> (ContinuousClock.Instant, Timestamp) {
         do throws(GuestFailure) {
             try await control.sync(mountpoints, within: .seconds(60))
             _ = try await control.arm(mountpoints, longStop: lease + .seconds(120), expedites: false)
+            let end = (time.now + lease, time.wall.adding(milliseconds: lease.inMilliseconds))
             try await control.steady(LastWords(mountpoints, deadline: lease, expedites: false))
+            return end
         } catch {
             throw Failure(.refused, "the lease could not be started inside \(guest.name): \(error.cause)")
         }
