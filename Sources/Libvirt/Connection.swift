@@ -2,6 +2,7 @@
 
 import CLibvirt
 import Dispatch
+import Synchronization
 
 /// A connection to a hypervisor (`virConnectPtr`), shared freely between threads and tasks.
 ///
@@ -20,6 +21,26 @@ public final class Connection: Sendable {
     public convenience init(uri: String?) throws(LibvirtError) {
         try Library.ready.get()
         try self.init(try owned("virConnectOpen") { virConnectOpen(uri) })
+    }
+
+    /// Connects as ``init(uri:)`` does, or fails when that time is over: a daemon that hangs takes a connection, and only an open one can
+    /// be kept alive. One that comes too late is closed.
+    public static func open(_ uri: String, withinMilliseconds limit: Int) throws(LibvirtError) -> Connection {
+        final class Answer: Sendable {
+            let result = Mutex<Result<Connection, LibvirtError>?>(nil)
+            let isThere = DispatchSemaphore(value: 0)
+        }
+        let answer = Answer()
+        DispatchQueue(label: "virConnectOpen").async {
+            let result = Result { () throws(LibvirtError) in try Connection(uri: uri) }
+            answer.result.withLock { $0 = result }
+            answer.isThere.signal()
+        }
+        _ = answer.isThere.wait(timeout: .now() + .milliseconds(limit))
+        guard let result = answer.result.withLock({ $0 }) else {
+            throw LibvirtError(code: .rpc, message: "the daemon does not answer", call: "virConnectOpen")
+        }
+        return try result.get()
     }
 
     /// Connects for reading alone (`virConnectOpenReadOnly`): what changes or asks the guest is refused,

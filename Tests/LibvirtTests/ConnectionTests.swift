@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
+import Glibc
 import Libvirt
 import Testing
 
@@ -23,6 +24,29 @@ struct ConnectionTests {
         #expect(error.code == .invalidArgument)
         #expect(error.call == "virConnectOpen")
         #expect(error.message.contains("transport"))
+    }
+
+    @Test("a daemon that takes a connection and never answers on it is given up")
+    func hangs() throws {
+        let path = "/tmp/stillpoint-hangs-\(getpid())"
+        let socket = socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+        defer {
+            close(socket)
+            unlink(path)
+        }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let isBound = withUnsafePointer(to: address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        #expect(isBound == 0 && listen(socket, 1) == 0)
+        let error = try #require(throws: LibvirtError.self) {
+            _ = try Connection.open("qemu+unix:///system?socket=\(path)", withinMilliseconds: 100)
+        }
+        #expect(error.isOfConnection && error.message == "the daemon does not answer")
     }
 
     @Test("a driver without a daemon has no keepalive")

@@ -29,7 +29,7 @@ struct LibvirtGuest: Sendable {
                 #if FAILPOINTS
                 if Failpoint.pass("libvirt.open", .before) { throw .injected("failpoint before libvirt.open") }
                 #endif
-                return .success(try connect(uri, reference))
+                return .success(try keptAlive(try Connection(uri: uri), reference))
             } catch {
                 return .failure(Failure(error, doing: "open \(uri)"))
             }
@@ -39,8 +39,9 @@ struct LibvirtGuest: Sendable {
     }
 
     /// Blocks.
-    fileprivate static func connect(_ uri: String, _ reference: String) throws(LibvirtError) -> (Connection, Domain) {
-        let connection = try Connection(uri: uri)
+    fileprivate static func keptAlive(
+        _ connection: Connection, _ reference: String
+    ) throws(LibvirtError) -> (Connection, Domain) {
         try connection.setKeepAlive(interval: 5, count: 5)
         return (connection, try connection.domain(reference))
     }
@@ -90,7 +91,8 @@ private final class Line: Sendable {
     func whole(_ uri: String) throws(LibvirtError) -> Domain {
         let (connection, domain) = end.withLock { $0 }
         guard try !connection.isAlive() else { return domain }
-        let opened = try LibvirtGuest.connect(uri, domain.uuid)
+        // A guest may be frozen, and one who asks for a thaw has others to ask.
+        let opened = try LibvirtGuest.keptAlive(.open(uri, withinMilliseconds: 30_000), domain.uuid)
         end.withLock { $0 = opened }
         return opened.1
     }
