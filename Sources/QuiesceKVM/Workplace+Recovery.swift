@@ -100,7 +100,8 @@ extension OpenGuest {
             hypervisor: hypervisor, control: { control(for: $0) }, images: try images(), verifier: verifier,
             journal: workplace.journal, catalogue: workplace.catalogue,
             hooks: { () throws(Failure) in try HookCatalogue().hooks },
-            guardian: { Manifest.guardWord(of: $0, in: state) }, time: workplace.time)
+            guardian: { Manifest.guardWord(of: $0, in: state) },
+            forgetGuardian: { Manifest.forgetGuard(of: $0, in: state) }, time: workplace.time)
         return Recovery(
             of: identity, through: ports, interruption: interruption, isDryRun: isDryRun, telling: listener)
     }

@@ -36,6 +36,7 @@ struct RecoveryTests {
                 hypervisor: world.hypervisor, control: { _ in world.guest },
                 images: ScriptedImages(log: world.log, host: world.host), verifier: world.verifier,
                 journal: world.journal, catalogue: world.journal, hooks: { hooks }, guardian: { _ in guardian },
+                forgetGuardian: { [log = world.log] in log.hear(.guardForgotten, $0.description) },
                 time: world.time),
             interruption: world.interruption, isDryRun: isDryRun
         ) { [log = world.log] event in log.hear(.told, "\(event)") }
@@ -66,7 +67,7 @@ struct RecoveryTests {
         #expect(world.log.details(of: .withdraw) == [Sample.rootOverlay, Sample.dataOverlay])
         #expect(world.host.overlays.isEmpty && world.journal.manifests.isEmpty)
         #expect(world.log.count(.thaw) == 0)
-        #expect(world.log.details(of: .journalClosed) == ["undone"])
+        #expect(world.log.details(of: .journalClosed) == ["undone"] && world.log.count(.guardForgotten) == 1)
         try await expectNothingLeftToDo(world)
     }
 
@@ -92,7 +93,7 @@ struct RecoveryTests {
         let manifest = try #require(world.journal.manifests.first)
         #expect(manifest.verdict.consistency == .crash && manifest.verdict.reasons.count == 1)
         #expect(manifest.members.first?.snapshot?.disks.map(\.overlay) == [Sample.rootOverlay, Sample.dataOverlay])
-        #expect(manifest.exit == 11)
+        #expect(manifest.exit == 11 && world.log.count(.guardForgotten) == 0)
         #expect(world.host.registered == ["nightly"] && world.host.overlays.count == 2)
         #expect(world.log.details(of: .definition).first == "/srv/kvm/db01-data.qcow2 /srv/kvm/db01-root.qcow2")
         #expect(world.log.details(of: .journalClosed) == ["done"])
@@ -208,6 +209,18 @@ struct RecoveryTests {
         try await died(released, after: steps + [.released(hooks: ["postgresql 15/main"])])
         #expect(try await recover(released).exit == 0)
         #expect(released.log.count(.hookRelease) == 0)
+    }
+
+    @Test("what a holder needs to let go by itself stays in the guest where its release was not confirmed")
+    func unreleased() async throws {
+        let application = Sample.application("postgresql", instance: "15/main")
+        var world = try World(Sample.facts(applications: [application]))
+        world.guest.hooks = ["postgresql": [.postThaw: [.failed("the server does not answer")]]]
+        let prepared = PreparedHook(MemberPlan.Application(application))
+        try await died(world, after: [staging(world), .preparing(hooks: [prepared]), window(world)])
+        let report = try await recover(world)
+        #expect(report.text().contains("not confirmed (the server does not answer)"))
+        #expect(world.log.count(.disarm) == 1 && world.log.count(.tidy) == 0)
     }
 
     @Test("a freeze by hand is left alone while its lease runs, and ended when it is over")

@@ -50,7 +50,8 @@ struct AdoptedRun {
     private var member: MemberReport {
         let unchecked = Check(.notChecked, "not asked for")
         return MemberReport(
-            domain: guest, deadMan: .absent, guardian: account.did.contains { $0.step == .guardian } ? .armed : .absent,
+            domain: guest, deadMan: account.deadManActed == nil ? .absent : .armed,
+            guardian: run.mayHaveFrozen ? .armed : .absent,
             snapshot: .init(
                 name: run.name, description: intent.note,
                 disks: disks.map { disk in

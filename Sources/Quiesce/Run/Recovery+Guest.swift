@@ -14,8 +14,8 @@ extension Recovery {
             let facts = try await ports.hypervisor.look(for: [])
             try await thaw(run, facts.power, &account)
             guard case .running = facts.power else { return true }
-            await release(run, facts, &account)
-            await disarm(run, &account)
+            let areReleased = await release(run, facts, &account)
+            await disarm(run, tidies: areReleased, &account)
             return true
         } catch {
             account.fail(error)
@@ -61,13 +61,13 @@ extension Recovery {
         }
     }
 
-    /// Once: what is confirmed is written down. What is not ends by its lease.
-    private func release(_ run: UnfinishedRun, _ facts: GuestFacts, _ account: inout RecoverReport.Run) async {
-        guard !run.hooks.isEmpty else { return }
+    /// Once: what is confirmed is written down. What is not ends by its lease. False where something was not confirmed.
+    private func release(_ run: UnfinishedRun, _ facts: GuestFacts, _ account: inout RecoverReport.Run) async -> Bool {
+        guard !run.hooks.isEmpty else { return true }
         guard !isDryRun else {
             let names = run.hooks.map(\.label).joined(separator: ", ")
             account.did.append(.init(step: .release, detail: names, isPlanned: true))
-            return
+            return true
         }
         let isOnOverlays = facts.disks.contains { disk in disk.liveChain.contains { run.overlays.contains($0.path) } }
         let outcome: HookCall.Outcome =
@@ -92,9 +92,11 @@ extension Recovery {
             }
         }
         try? await ports.journal.record(.released(hooks: released), of: run.run, at: ports.time.wall)
+        return released.count == run.hooks.count
     }
 
-    private func disarm(_ run: UnfinishedRun, _ account: inout RecoverReport.Run) async {
+    /// - Parameter tidies: false where a holder may still need what lies in the guest, to let go by itself.
+    private func disarm(_ run: UnfinishedRun, tidies: Bool, _ account: inout RecoverReport.Run) async {
         guard run.isByHand || run.mayHaveCut || !run.overlays.isEmpty || !run.hooks.isEmpty else { return }
         guard !isDryRun else { return }
         let control = ports.control(run.run)
@@ -103,7 +105,7 @@ extension Recovery {
                 account.deadManActed = word
                 account.note(.disarm, "the dead-man inside the guest had thawed it (\(word))")
             }
-            try await control.tidy(run.run)
+            if tidies { try await control.tidy(run.run) }
         } catch {
             // A guest without guest-exec never had one.
             if run.mayHaveFrozen { account.note(.disarm, "what is left in the guest ends by itself: \(error.cause)") }

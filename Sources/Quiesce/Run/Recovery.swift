@@ -15,13 +15,16 @@ public struct Recovery: Sendable {
         let hooks: @Sendable () throws(Failure) -> [Hook]
         /// What a run's guardian left written.
         let guardian: @Sendable (RunID) -> String?
+        /// Of a run that left no snapshot its guardian's word goes as well.
+        let forgetGuardian: @Sendable (RunID) -> Void
         let time: any Time
 
         public init(
             hypervisor: any Hypervisor, control: @escaping @Sendable (RunID) -> any GuestControl,
             images: any ImageStore, verifier: any ImageVerifier, journal: any Journal, catalogue: any Catalogue,
             hooks: @escaping @Sendable () throws(Failure) -> [Hook],
-            guardian: @escaping @Sendable (RunID) -> String?, time: any Time
+            guardian: @escaping @Sendable (RunID) -> String?, forgetGuardian: @escaping @Sendable (RunID) -> Void,
+            time: any Time
         ) {
             self.hypervisor = hypervisor
             self.control = control
@@ -31,6 +34,7 @@ public struct Recovery: Sendable {
             self.catalogue = catalogue
             self.hooks = hooks
             self.guardian = guardian
+            self.forgetGuardian = forgetGuardian
             self.time = time
         }
     }
@@ -116,6 +120,7 @@ public struct Recovery: Sendable {
         guard !isDryRun else { return }
         do throws(Failure) {
             try await ports.journal.close(run.run, ending, at: ports.time.wall)
+            if ending == .undone { ports.forgetGuardian(run.run) }
         } catch {
             account.fail(error)
         }

@@ -144,7 +144,9 @@ extension SnapshotRun {
             record.leavesWork = true
             tell(.note("what is left in \(plan.guest.name) ends by itself: \(error.cause)"))
         }
-        if let word = await ports.guardian.lastWord() { tell(.note("guardian: \(word)")) }
+        guard let word = await ports.guardian.lastWord() else { return }
+        tell(.note("guardian: \(word)"))
+        record.verdict.reasons.append("guardian: \(word)")
     }
 
     func register(_ record: inout RunRecord) async {

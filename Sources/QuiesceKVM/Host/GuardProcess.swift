@@ -114,8 +114,8 @@ final class GuardProcess: Guardian {
             return (try? note?.read(512)) ?? []
         }
         let word = ToolResult.printable(bytes.split(separator: 0x0A).first ?? [])
-        guard word.isEmpty else { return word }
+        // From here on it is the run's to tell.
         Manifest.forgetGuard(of: run, in: state)
-        return nil
+        return word.isEmpty ? nil : word
     }
 }

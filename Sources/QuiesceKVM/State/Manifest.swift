@@ -112,7 +112,7 @@ struct Manifest {
         return word.isEmpty ? nil : word
     }
 
-    /// Of a guardian that had nothing to do nothing is kept, nor an empty folder.
+    /// Of a guardian that had nothing to do, or whose word was told, nothing is kept, nor an empty folder.
     static func forgetGuard(of run: RunID, in state: StateFolder) {
         guard let runs = try? state.folder.folder(runs) else { return }
         try? runs.folder(run.description)?.unlink(note)
