@@ -84,7 +84,9 @@ while true {
         leave("thaw confirmed\n")
     case .failed(_, isOfConnection: true):
         // The daemon went away; the next one knows the guest again.
-        do throws(LibvirtError) { domain = try connect() } catch  where error.code == .noDomain { leave("the guest is gone\n") } catch {}
+        do throws(LibvirtError) { domain = try connect() } catch  where error.code == .noDomain {
+            leave("the guest is gone\n")
+        } catch {}
     case .failed(.noDomain, _):
         leave("the guest is gone\n")
     case .failed:

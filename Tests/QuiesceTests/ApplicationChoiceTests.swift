@@ -31,6 +31,19 @@ struct ApplicationChoiceTests {
         #expect(wanted.findings.weight(of: "application.unprepared") == .refuses(.refused))
     }
 
+    @Test("where nothing can be run in the guest, what is configured can be left to the guest's drop-ins")
+    func noExec() throws {
+        var agent = try Sample.agent(survey: nil)
+        agent.missingCommands = ["guest-exec"]
+        agent.applications = [Sample.application("mysql", policy: .fail, state: .unclear("nothing can be run"))]
+        let facts = try Sample.facts(agent: agent)
+        let plan = MemberPlan(of: facts, for: try Sample.request())
+        #expect(plan.findings["application.unprepared"]?.fix.contains { $0.hasSuffix("--no-hooks") } == true)
+        var request = try Sample.request()
+        request.runsHooks = false
+        #expect(MemberPlan(of: facts, for: request).foreseen == .reached)
+    }
+
     @Test("files on a disk that is left out, and others on one that is not, refuse the run and name the disk")
     func split() throws {
         let both = Sample.application("postgresql", paths: ["/var/lib/mysql/pg", "/srv/wal"])

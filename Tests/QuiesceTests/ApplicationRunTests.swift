@@ -83,7 +83,8 @@ struct ApplicationRunTests {
         var world = try world(.fail, .fail)
         world.guest.hooks = [
             "postgresql": [
-                .prepare: [isEnded ? .unknown("was ended") : .done(HookReply())], .postThaw: [.failed("stays in backup")],
+                .prepare: [isEnded ? .unknown("was ended") : .done(HookReply())],
+                .postThaw: [.failed("stays in backup")],
             ],
             "mysql": [.prepare: [.failed("no")]],
         ]

@@ -12,6 +12,7 @@ struct ApplicationChoice {
     private let filesystems: [Filesystem]
     private let otherMounts: [GuestSurvey.OtherMount]
     private let chosen: Set<DiskTarget>
+    private let canExecute: Bool
 
     init(of facts: GuestFacts, for request: SnapshotRequest, chosen: Set<DiskTarget>) {
         guest = facts.guest.name
@@ -19,6 +20,7 @@ struct ApplicationChoice {
         let report = facts.agent.report
         filesystems = report?.filesystems ?? []
         otherMounts = report?.survey?.otherMounts ?? []
+        canExecute = report?.canExecute == true
         guard request.runsHooks, request.freezes, let report else { return }
         for application in report.applications { place(application) }
         if let required = request.required ?? request.configured, required == .application, !isAnythingFound {
@@ -81,7 +83,9 @@ struct ApplicationChoice {
                 elsewhere.append("\(other.mountpoint) (\(other.type))")
                 continue
             }
-            for filesystem in [filesystem].compactMap(\.self) + filesystems.filter({ Self.isPart($0.mountpoint, of: path) }) {
+            for filesystem in [filesystem].compactMap(\.self)
+                + filesystems.filter({ Self.isPart($0.mountpoint, of: path) })
+            {
                 inside.formUnion(filesystem.targets.intersection(chosen))
                 outside.formUnion(filesystem.targets.subtracting(chosen))
             }
@@ -163,6 +167,11 @@ struct ApplicationChoice {
         findings.append(
             Finding(
                 weight, "application.unprepared", "\(facts.label) \(why)",
-                fix: ["stillpoint hooks probe \(guest)"]))
+                fix: canExecute
+                    ? ["stillpoint hooks probe \(guest)"]
+                    : [
+                        "see   stillpoint doctor \(guest)",
+                        "leave it to drop-ins in the guest, if it has them:   --no-hooks",
+                    ]))
     }
 }

@@ -160,7 +160,9 @@ public struct QemuImages: ImageStore {
             throw Failure(
                 .quarantined,
                 "\(disk.overlay) holds what the guest wrote, and no definition names it: it is left alone",
-                hint: "stillpoint disks shows what the guest is on; move the file away if it is not wanted any more")
+                hint:
+                    "if the guest has not run since, name it as the source of \(disk.target) by virsh edit, and recover again; else move it away"
+            )
         }
         try layer.remove(apartFrom: [])
         return true
