@@ -58,7 +58,6 @@ class Judge:
     def was_killed(self, ended):
         """By the failpoint, and there."""
         self.ended = ended
-        self.demand(ended.fired, "the failpoint did not fire")
         self.demand(ended.status == -signal.SIGKILL, f"it was not killed: exit {ended.status}")
 
     def has_ended(self, ended):
@@ -131,6 +130,8 @@ class Judge:
     def row(self):
         ended = self.ended
         fired = self.fired if self.fired is not None else bool(ended and ended.fired)
+        if not fired:
+            self.problems.insert(0, f"not made: {ended.last_line if ended else 'it did not begin'}")
         return row(self.suite, self.case, disks=self.disks, exit=ended.status if ended else "", fired=fired,
                    frozen_ms=self.frozen, frozen_after_ms=self.after, level=ended.level if ended else "",
                    recover=self.recovered, survived=not self.problems, why="; ".join(self.problems)[:400],
@@ -152,8 +153,7 @@ def proved(kind):
     """The oracle is not blind: a freeze made by hand is seen, and measured."""
     judge = Judge("oracle", f"sees a freeze of {kind}", kind)
     on = judge.on
-    judge.fired = True
-    on.agent({"execute": "guest-fsfreeze-freeze"})
+    judge.fired = on.agent({"execute": "guest-fsfreeze-freeze"}) > 0
     time.sleep(2)
     judge.demand(oracle.frozen(on, 6), "it takes a frozen guest for a thawed one")
     on.agent({"execute": "guest-fsfreeze-thaw"})

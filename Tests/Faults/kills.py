@@ -92,21 +92,21 @@ def two(table, daemon, short):
         judge = Judge("two", f"second comes {place.replace(':', ' ')}", "plain")
         begin = time.monotonic()
         process = on.halt(snapshot("plain"), place)
-        fired = os.path.exists(on.mark_file)
+        halted = os.path.exists(on.mark_file) and process.poll() is None
         other = on.spawn(["snapshot", on.name, "--name", "other", "--no-hooks", "-q"])
         late = on.finish(other, begin)
         judge.demand(late.status == 75, f"the second exits {late.status}: {late.last_line}")
         resume(process)
         judge.has_ended(on.finish(process, begin))
-        judge.fired = fired
+        judge.fired = halted
         judge.demand(judge.ended.status in (0, 11), f"the first exits {judge.ended.status}: {judge.ended.last_line}")
         judge.aftermath()
         table.add(judge.row())
     for turn in range(1 if short else 3):
         judge = Judge("two", f"both at once, {turn + 1}", "plain")
-        judge.fired = True
         begin = time.monotonic()
         pair = [on.spawn([*snapshot("plain")[:3], name, "--no-hooks", "-q"]) for name in ("faults", "other")]
+        judge.fired = all(process.poll() is None for process in pair)
         ended = [on.finish(process, begin) for process in pair]
         judge.ended = ended[0]
         judge.demand(sorted(one.status for one in ended) == [0, 75],

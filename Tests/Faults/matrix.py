@@ -30,7 +30,7 @@ class Table:
         self.rows.append(row)
         self.writer.writerow(row)
         self.file.flush()
-        word = "survived" if row["survived"] else "FAILED"
+        word = "survived" if row["survived"] else "not made" if row["fired"] is False else "FAILED"
         frozen = f"   frozen {row['frozen_ms']} ms" if row["frozen_ms"] != "" else ""
         say(f"{row['suite']:<10} {row['case']:<48} {word}{frozen}   exit {row['exit']}   {row['why']}")
 
@@ -41,9 +41,14 @@ def quantile(values, share):
     return values[int(rank) - 1] if values else "-"
 
 
+def not_made(rows):
+    return sum(row["fired"] is False for row in rows)
+
+
 def summary(rows):
     """One line a suite, and one for all that is ours."""
-    print(f"{'suite':<12} {'survived':>14} {'frozen p95':>12} {'max':>8} {'after kill p95':>15} {'max':>8}   orphans")
+    print(f"{'suite':<12} {'survived':>14} {'frozen p95':>12} {'max':>8} {'after kill p95':>15} {'max':>8}   orphans"
+          "   not made")
     suites = list(dict.fromkeys(row["suite"] for row in rows))
     for name in suites + ["all but virsh"]:
         chosen = [row for row in rows if row["suite"] == name or (name not in suites and row["suite"] != "virsh")]
@@ -54,9 +59,9 @@ def summary(rows):
         after = [row["frozen_after_ms"] for row in chosen if row["frozen_after_ms"] != ""]
         orphans = sum("orphan" in row["why"] for row in chosen)
         print(f"{name:<12} {f'{survived} of {len(chosen)}':>14} {quantile(frozen, 0.95):>12} {quantile(frozen, 1):>8} "
-              f"{quantile(after, 0.95):>15} {quantile(after, 1):>8}   {orphans}")
+              f"{quantile(after, 0.95):>15} {quantile(after, 1):>8}   {orphans:>7}   {not_made(chosen):>8}")
     ours = [row for row in rows if row["suite"] != "virsh"]
-    print(f"{sum(row['survived'] for row in ours)} survived of {len(ours)}")
+    print(f"{sum(row['survived'] for row in ours)} survived of {len(ours)}, {not_made(ours)} not made")
 
 
 def main(words):
