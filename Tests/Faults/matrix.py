@@ -45,13 +45,18 @@ def not_made(rows):
     return sum(row["fired"] is False for row in rows)
 
 
+def ours(rows):
+    """Faults made to us: virsh is for comparison, and the oracle's looks at itself are no faults."""
+    return [row for row in rows if row["suite"] not in ("virsh", "oracle")]
+
+
 def summary(rows):
     """One line a suite, and one for all that is ours."""
     print(f"{'suite':<12} {'survived':>14} {'frozen p95':>12} {'max':>8} {'after kill p95':>15} {'max':>8}   orphans"
           "   not made")
     suites = list(dict.fromkeys(row["suite"] for row in rows))
-    for name in suites + ["all but virsh"]:
-        chosen = [row for row in rows if row["suite"] == name or (name not in suites and row["suite"] != "virsh")]
+    for name in suites + ["all of ours"]:
+        chosen = [row for row in rows if row["suite"] == name] if name in suites else ours(rows)
         if not chosen:
             continue
         survived = sum(row["survived"] for row in chosen)
@@ -60,8 +65,8 @@ def summary(rows):
         orphans = sum("orphan" in row["why"] for row in chosen)
         print(f"{name:<12} {f'{survived} of {len(chosen)}':>14} {quantile(frozen, 0.95):>12} {quantile(frozen, 1):>8} "
               f"{quantile(after, 0.95):>15} {quantile(after, 1):>8}   {orphans:>7}   {not_made(chosen):>8}")
-    ours = [row for row in rows if row["suite"] != "virsh"]
-    print(f"{sum(row['survived'] for row in ours)} survived of {len(ours)}, {not_made(ours)} not made")
+    faults = ours(rows)
+    print(f"{sum(row['survived'] for row in faults)} survived of {len(faults)}, {not_made(faults)} not made")
 
 
 def main(words):
@@ -99,8 +104,8 @@ def main(words):
         daemon.kill(15)
     say(f"{len(table.rows)} cases in {time.monotonic() - begin:.0f} s; rows in {path}")
     summary(table.rows)
-    ours = [row for row in table.rows if row["suite"] != "virsh"]
-    return 0 if ours and all(row["survived"] for row in ours) else 1
+    # A blind oracle lets everything survive.
+    return 0 if ours(table.rows) and all(row["survived"] for row in table.rows if row["suite"] != "virsh") else 1
 
 
 if __name__ == "__main__":
