@@ -8,7 +8,7 @@ import time
 
 import oracle
 import world
-from judge import Judge, back, resume, snapshot, target
+from judge import Judge, resume, snapshot, target
 from world import virsh
 
 
@@ -62,12 +62,19 @@ def ours(table, daemon, short):
                 told = on.stillpoint("doctor", on.name)
                 judge.demand(told.status == 25, f"they disagree, and doctor exits {told.status}")
                 repaired = on.stillpoint("recover", on.name, "--repair")
-                judge.recovered = repaired.status
                 judge.demand(repaired.status in (0, 25), f"recover --repair exits {repaired.status}")
+                before = oracle.definition(on)
+                again = on.stillpoint("recover", on.name, "--repair")
+                judge.demand(again.status == repaired.status, f"the second recover --repair exits {again.status}")
+                judge.demand(before == oracle.definition(on), "the second recover --repair changed the domain")
                 judge.case += " (quarantine)"
                 judge.thawed_within(12)
                 judge.measure()
                 judge.problems += mended(on)
+                # What the disagreement held up is ended now, once.
+                judge.recover()
+                judge.recovered = repaired.status
+                judge.settle()
             else:
                 if words[0] != "commit":
                     judge.has_ended(ended)
@@ -94,7 +101,6 @@ def mended(on):
             return ["it does not start from the repaired definition"]
         on.watch()
         problems += oracle.graph(on)
-    back(on)
     return problems
 
 
