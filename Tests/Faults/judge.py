@@ -24,7 +24,7 @@ def target(kind):
 
 def row(suite, case, **values):
     empty = {"disks": "", "exit": "", "fired": "", "frozen_ms": "", "frozen_after_ms": "", "level": "", "recover": "",
-             "survived": True, "why": "", "seconds": ""}
+             "survived": True, "why": "", "seconds": "", "took_s": "", "bound_s": "", "rss_mib": ""}
     return {"suite": suite, "case": case, **empty, **values}
 
 
@@ -45,7 +45,7 @@ class Judge:
         self.problems = []
         self.begin = time.monotonic()
         self.ended = None
-        self.frozen = self.after = self.recovered = ""
+        self.frozen = self.after = self.recovered = self.bound = ""
         self.fired = None
         if self.on.mountpoints:
             self.on.stalls()
@@ -73,7 +73,8 @@ class Judge:
             self.demand(not moved, f"exit {ended.status}, and the disks moved: {ended.last_line}")
         if ended.status in (12, 20, 21, 22):
             self.problems += oracle.orphans(self.on)
-        raw = [c for c in ended.output + ended.errors if ord(c) < 32 and c != "\n" or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066"]
+        raw = [c for c in ended.output + ended.errors
+               if ord(c) < 32 and c not in "\n\t" or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066"]
         self.demand(not raw, f"raw control characters: {raw[:5]}")
         level = ended.level
         if level in ("filesystem", "application") and moved:
@@ -135,7 +136,8 @@ class Judge:
         return row(self.suite, self.case, disks=self.disks, exit=ended.status if ended else "", fired=fired,
                    frozen_ms=self.frozen, frozen_after_ms=self.after, level=ended.level if ended else "",
                    recover=self.recovered, survived=not self.problems, why="; ".join(self.problems)[:400],
-                   seconds=round(time.monotonic() - self.begin, 1))
+                   seconds=round(time.monotonic() - self.begin, 1), took_s=round(ended.seconds, 1) if ended else "",
+                   bound_s=self.bound, rss_mib=ended.mebibytes if ended else "")
 
 
 def resume(process):

@@ -18,7 +18,7 @@ class Table:
     """What came of each case, in memory and at once in a file."""
 
     columns = ["suite", "case", "disks", "exit", "fired", "frozen_ms", "frozen_after_ms", "level", "recover", "survived",
-               "why", "seconds"]
+               "why", "seconds", "took_s", "bound_s", "rss_mib"]
 
     def __init__(self, path):
         self.rows = []
