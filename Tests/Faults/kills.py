@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs that are killed at every step, alone and with their guardian; two at once."""
 
+import itertools
 import os
 import signal
 import time
 
 from judge import Judge, back, resume, row, snapshot, target
+from world import virsh
 
 
 def points(ended):
-    """The failpoints of a run that was traced, each once, in order; libvirt's calls have suites of their own."""
+    """The failpoints of a run that was traced, each once, in order; libvirt's calls have walks of their own."""
     return [name for name in dict.fromkeys(ended.trace) if not name.startswith("libvirt.")]
 
 
@@ -39,6 +41,30 @@ def killed(table, suite, kind, command, few, prepare=None):
             table.add(judge.row())
 
 
+def between_calls(table, suite, kind, command, prepare, step):
+    """A commit killed after each of libvirt's calls: where a job is ready and nobody is left to switch, and where it has
+    been switched and nobody has heard. Their number is another each time, so it goes on until none is left."""
+    on = target(kind)
+    was_ready = False
+    for n in itertools.count(1, step):
+        prepare(on)
+        judge = Judge(suite, f"{command[0]} libvirt.call#{n} after", kind)
+        ended = on.stillpoint(*command, failpoint=f"libvirt.call#{n}:after:kill")
+        if not ended.fired:
+            back(on)
+            if f"libvirt.call#{n}" in ended.trace:
+                # One that fails by itself and is meant to.
+                continue
+            break
+        was_ready = was_ready or "ready='yes'" in virsh("dumpxml", on.name)
+        judge.was_killed(ended)
+        judge.aftermath(ended.killed_at)
+        table.add(judge.row())
+    if not was_ready and step == 1:
+        table.add(row(suite, f"{command[0]} between ready and pivot", fired=False, survived=False,
+                      why="not made: no kill left a job that was ready"))
+
+
 def bare(table, daemon, short):
     few = short and ["images.stage#1:after", "hypervisor.cut#1:before", "hypervisor.cut#1:after", "catalogue.add#1:before",
                      "hypervisor.merge#1:after", "journal.removing#1:after", "images.remove#1:after"]
@@ -49,6 +75,7 @@ def bare(table, daemon, short):
 
     killed(table, "bare-kill", "bare", snapshot("bare"), few)
     killed(table, "bare-kill", "bare", ["commit", name, "-q"], few, take)
+    between_calls(table, "bare-kill", "bare", ["commit", name, "-q"], take, 12 if short else 1)
     # What is required cannot be reached without a freeze, so the snapshot is taken back: the steps of the undo.
     killed(table, "bare-kill", "bare", ["snapshot", name, "--name", "faults", "--no-freeze", "--require", "crash", "-q"],
            few or ["journal.windowClosed#1:after"])
