@@ -47,6 +47,7 @@ class Judge:
         self.ended = None
         self.frozen = self.after = self.recovered = self.bound = ""
         self.fired = None
+        self.runs = oracle.runs(self.on)
         if self.on.mountpoints:
             self.on.stalls()
 
@@ -102,19 +103,23 @@ class Judge:
         first = self.on.stillpoint("recover", self.on.name)
         self.recovered = first.status
         self.demand(first.status == 0, f"recover exits {first.status}: {first.last_line}")
-        self.problems += oracle.everything(self.on)
+        self.look()
         before = oracle.definition(self.on)
         again = self.on.stillpoint("recover", self.on.name)
         self.demand(again.status == 0, f"the second recover exits {again.status}: {again.last_line}")
         self.demand(before == oracle.definition(self.on), "the second recover changed the domain")
         self.demand("nothing" in again.output + again.errors, f"the second recover did: {again.output.strip()[:200]}")
 
+    def look(self):
+        by_itself = self.ended is not None and self.ended.status >= 0
+        self.problems += oracle.everything(self.on, self.runs, by_itself)
+
     def settle(self):
         """Back onto the images that the domain was made with, the way a user would: a commit of what is there."""
         if self.on.images() != self.on.disks:
             ended = self.on.stillpoint("commit", self.on.name, "--all")
             self.demand(ended.status == 0, f"commit exits {ended.status}: {ended.last_line}")
-            self.problems += oracle.everything(self.on)
+            self.look()
         if self.problems or self.on.images() != self.on.disks:
             self.on.restore()
 

@@ -130,8 +130,29 @@ def unfinished(target):
     return [f"the journal has {run} open" for run in told.stdout.split()]
 
 
-def everything(target):
-    return graph(target) + orphans(target) + leftovers(target) + unfinished(target) + frozen(target)
+def runs(target):
+    """The folders of runs in the state folder."""
+    folder = os.path.join(target.state, "runs")
+    return set(os.listdir(folder)) if os.path.isdir(folder) else set()
+
+
+def papers(target, known, by_itself):
+    """Folders of runs, beyond those that are known, that hold no history of a snapshot or of a revert, nor are an open run's."""
+    problems = []
+    still_open = unfinished(target)
+    for run in sorted(runs(target) - known):
+        folder = os.path.join(target.state, "runs", run)
+        files = sorted(os.listdir(folder))
+        # Of a run that ended by itself the word of a guardian that had to act is kept. recover tells it, and keeps none.
+        is_word = by_itself and files == ["guard"] and os.path.getsize(os.path.join(folder, "guard")) > 0
+        if not is_word and not {"manifest.json", "branch.json"} & set(files) and not any(run in one for one in still_open):
+            problems.append(f"orphan {folder}: {' '.join(files) or 'empty'}")
+    return problems
+
+
+def everything(target, known, by_itself):
+    return (graph(target) + orphans(target) + leftovers(target) + unfinished(target) + papers(target, known, by_itself)
+            + frozen(target))
 
 
 def definition(target):
