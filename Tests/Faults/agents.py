@@ -2,6 +2,7 @@
 """The guest's agent killed, stopped, restarted; and one that lies."""
 
 import os
+import subprocess
 import time
 
 import oracle
@@ -53,6 +54,38 @@ def faulty(table, daemon, short):
         judge.demand(judge.frozen < 10_500, f"frozen for {judge.frozen} ms, 10 s were promised")
         on.type(AGAIN, 40)
         table.add(judge.row())
+    # Within the time that the guardian and the dead-man reckon with, and beyond it.
+    for seconds in (5, 14) if not short else (14,):
+        held(table, on, seconds)
+
+
+def held(table, on, seconds):
+    """Another client's call has the agent for that long, so that ours waits in libvirtd for its turn, and is carried out when
+    the run that asked for it is gone."""
+    judge = Judge("agent", f"held by another for {seconds} s, frozen after the end", "plain")
+    on.sh("rm -f /run/faults.mark")
+    begin = time.monotonic()
+    process = on.halt(snapshot("plain"), "guest.freeze#1:before")
+    taken = on.type(f"pkill -STOP qemu-ga; (sleep {seconds}; pkill -CONT qemu-ga) >/dev/null 2>&1 & "
+                    f"(until [ -e /run/qga.state.isfrozen ]; do :; done; : {MARK}) >/dev/null 2>&1 &", 20) is not None
+    other = subprocess.Popen(["virsh", "-q", "qemu-agent-command", on.name, "--timeout", "20", '{"execute":"guest-ping"}'],
+                             **world.QUIET)
+    time.sleep(1)
+    resume(process)
+    # Until the freeze has come to libvirtd.
+    time.sleep(1.5)
+    killed = time.time()
+    process.kill()
+    was_held = other.poll() is None
+    ended = on.finish(process, begin)
+    other.communicate()
+    judge.demand(on.awaits_agent(), "the agent is not back")
+    judge.fired = taken and ended.fired and was_held and on.made()
+    judge.was_killed(ended)
+    judge.aftermath(killed, guardian=60, thawed=12)
+    judge.demand(judge.frozen < 10_500, f"frozen for {judge.frozen} ms, 10 s were promised")
+    on.type(AGAIN, 40)
+    table.add(judge.row())
 
 
 LIES = {

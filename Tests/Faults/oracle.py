@@ -145,7 +145,8 @@ def papers(target, known, by_itself):
         files = sorted(os.listdir(folder))
         # Of a run that ended by itself the word of a guardian that had to act is kept. recover tells it, and keeps none.
         is_word = by_itself and files == ["guard"] and os.path.getsize(os.path.join(folder, "guard")) > 0
-        if not is_word and not {"manifest.json", "branch.json"} & set(files) and not any(run in one for one in still_open):
+        is_history = "manifest.json" in files or "branch.json" in files
+        if not is_word and not is_history and not any(run in one for one in still_open):
             problems.append(f"orphan {folder}: {' '.join(files) or 'empty'}")
     return problems
 
