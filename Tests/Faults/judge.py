@@ -115,10 +115,10 @@ class Judge:
         self.problems += oracle.everything(self.on, self.runs, by_itself)
 
     def settle(self):
-        """Back onto the images that the domain was made with, the way a user would: a commit of what is there."""
+        """Back onto the images that the domain was made with, the way a user would."""
         if self.on.images() != self.on.disks:
-            ended = self.on.stillpoint("commit", self.on.name, "--all")
-            self.demand(ended.status == 0, f"commit exits {ended.status}: {ended.last_line}")
+            ended = merge(self.on)
+            self.demand(ended.status == 0, f"merging it back exits {ended.status}: {ended.last_line}")
             self.look()
         if self.problems or self.on.images() != self.on.disks:
             self.on.restore()
@@ -150,9 +150,18 @@ def resume(process):
         os.kill(process.pid, signal.SIGCONT)
 
 
+def merge(on):
+    """A commit of what is there; what a revert left stands on the same images, and is given up before."""
+    if oracle.left_behind(on):
+        pruned = on.stillpoint("prune", on.name, "--abandoned")
+        if pruned.status != 0:
+            return pruned
+    return on.stillpoint("commit", on.name, "--all")
+
+
 def back(on):
     """A snapshot that was taken to see how it goes is merged again."""
-    if on.images() != on.disks and on.stillpoint("commit", on.name, "--all").status != 0:
+    if on.images() != on.disks and merge(on).status != 0:
         on.restore()
 
 

@@ -196,11 +196,13 @@ class Target:
 
     def restore(self):
         """As it was made, by whatever works: one failed case shall not take the others with it."""
-        if virsh("domstate", self.name, check=False) == "paused":
-            virsh("resume", self.name, check=False)
+        state = virsh("domstate", self.name, check=False)
+        if state in ("paused", "shut off"):
+            virsh("resume" if state == "paused" else "start", self.name, check=False)
         for target in self.disks:
             virsh("blockjob", self.name, target, "--abort", check=False)
         self.stillpoint("recover", self.name)
+        self.stillpoint("prune", self.name, "--abandoned")
         self.stillpoint("commit", self.name, "--all")
         for snapshot in virsh("snapshot-list", self.name, "--name", check=False).split():
             virsh("snapshot-delete", self.name, snapshot, "--metadata", check=False)
