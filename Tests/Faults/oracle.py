@@ -33,7 +33,9 @@ def chains(target):
         letter = next((t for t in target.disks if device["qdev"].endswith(f"disk{ord(t[2]) - 97}/virtio-backend")), None)
         paths = []
         while image:
-            paths.append(image["filename"])
+            # The node of a block job repeats what it stands on.
+            if paths[-1:] != [image["filename"]]:
+                paths.append(image["filename"])
             image = image.get("backing-image")
         if letter:
             found[letter] = paths
