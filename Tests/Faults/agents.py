@@ -5,7 +5,6 @@ import os
 import subprocess
 import time
 
-import oracle
 import world
 from judge import Judge, back, resume, row, snapshot, target
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """libvirtd killed at the freeze, the cut, the thaw and the commit, and started again after a while; the baseline."""
 
-import os
 import subprocess
 import threading
 import time
