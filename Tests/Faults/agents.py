@@ -2,51 +2,89 @@
 """The guest's agent killed, stopped, restarted; and one that lies."""
 
 import os
+import subprocess
 import time
 
-import oracle
 import world
-from judge import Judge, resume, snapshot, target
+from judge import Judge, back, resume, row, snapshot, target
 
-# What a case left to do in a while is waited for.
-AGAIN = "wait; pkill -CONT qemu-ga; systemctl reset-failed qemu-guest-agent; systemctl start qemu-guest-agent"
+# What a case left to do in a while is waited for, what waits still for its moment is not.
+AGAIN = ("[ -e /run/faults.mark ] || kill $!; wait; pkill -CONT qemu-ga; "
+         "systemctl reset-failed qemu-guest-agent; systemctl start qemu-guest-agent")
+
+# Behind what makes a fault inside: demanded afterwards.
+MARK = "&& >/run/faults.mark"
 
 
 def faulty(table, daemon, short):
     cases = [
-        ("killed before the freeze", "guest.freeze#1:before", "pkill -KILL qemu-ga"),
+        ("killed before the freeze", "guest.freeze#1:before", f"pkill -KILL qemu-ga {MARK}"),
         ("stopped before the freeze, which runs late", "guest.freeze#1:before",
-         "pkill -STOP qemu-ga; (sleep 14; pkill -CONT qemu-ga) >/dev/null 2>&1 &"),
+         f"pkill -STOP qemu-ga {MARK}; (sleep 14; pkill -CONT qemu-ga) >/dev/null 2>&1 &"),
         ("stopped before the freeze, soon on again", "guest.freeze#1:before",
-         "pkill -STOP qemu-ga; (sleep 2; pkill -CONT qemu-ga) >/dev/null 2>&1 &"),
+         f"pkill -STOP qemu-ga {MARK}; (sleep 2; pkill -CONT qemu-ga) >/dev/null 2>&1 &"),
         ("killed inside the freeze", "guest.freeze#1:before",
-         "(until [ -e /run/qga.state.isfrozen ]; do :; done; pkill -KILL qemu-ga) >/dev/null 2>&1 &"),
+         f"(until [ -e /run/qga.state.isfrozen ]; do :; done; pkill -KILL qemu-ga {MARK}) >/dev/null 2>&1 &"),
         ("stopped inside the freeze", "guest.freeze#1:before",
-         "(until [ -e /run/qga.state.isfrozen ]; do :; done; pkill -STOP qemu-ga; sleep 14; pkill -CONT qemu-ga) "
-         ">/dev/null 2>&1 &"),
-        ("killed in the window", "guest.freeze#1:after", "pkill -KILL qemu-ga"),
+         f"(until [ -e /run/qga.state.isfrozen ]; do :; done; pkill -STOP qemu-ga {MARK}; sleep 14; "
+         "pkill -CONT qemu-ga) >/dev/null 2>&1 &"),
+        ("killed in the window", "guest.freeze#1:after", f"pkill -KILL qemu-ga {MARK}"),
         ("stopped in the window", "guest.freeze#1:after",
-         "pkill -STOP qemu-ga; (sleep 14; pkill -CONT qemu-ga) >/dev/null 2>&1 &"),
-        ("restarted in the window", "guest.freeze#1:after", "systemctl --no-block restart qemu-guest-agent"),
+         f"pkill -STOP qemu-ga {MARK}; (sleep 14; pkill -CONT qemu-ga) >/dev/null 2>&1 &"),
+        ("restarted in the window", "guest.freeze#1:after", "p=$(pgrep -x qemu-ga); systemctl --no-block restart "
+         f"qemu-guest-agent; (while [ -e /proc/$p ]; do sleep 0.1; done; : {MARK}) >/dev/null 2>&1 &"),
         ("stopped and gone in the window", "guest.freeze#1:after", "pkill -STOP qemu-ga; (systemctl mask --runtime "
-         "qemu-guest-agent; pkill -KILL qemu-ga; sleep 14; systemctl unmask --runtime qemu-guest-agent; "
+         f"qemu-guest-agent && pkill -KILL qemu-ga {MARK}; sleep 14; systemctl unmask --runtime qemu-guest-agent; "
          "systemctl start qemu-guest-agent) >/dev/null 2>&1 &"),
     ]
     on = target("plain")
     for name, place, line in cases if not short else [cases[5]]:
         judge = Judge("agent", name, "plain")
+        on.sh("rm -f /run/faults.mark")
         begin = time.monotonic()
         process = on.halt(snapshot("plain"), place)
-        judge.fired = os.path.exists(on.mark_file)
-        judge.demand(on.type(line, 20) is not None, "the console did not take the line")
+        taken = on.type(line, 20) is not None
         resume(process)
         ended = on.finish(process, begin, 240)
         judge.demand(on.awaits_agent(), "the agent is not back")
+        judge.fired = taken and ended.fired and on.made()
         judge.has_ended(ended)
         judge.aftermath(thawed=12)
         judge.demand(judge.frozen < 10_500, f"frozen for {judge.frozen} ms, 10 s were promised")
         on.type(AGAIN, 40)
         table.add(judge.row())
+    # Within the time that the guardian and the dead-man reckon with, and beyond it.
+    for seconds in (5, 14) if not short else (14,):
+        held(table, on, seconds)
+
+
+def held(table, on, seconds):
+    """Another client's call has the agent for that long, so that ours waits in libvirtd for its turn, and is carried out when
+    the run that asked for it is gone."""
+    judge = Judge("agent", f"held by another for {seconds} s, frozen after the end", "plain")
+    on.sh("rm -f /run/faults.mark")
+    begin = time.monotonic()
+    process = on.halt(snapshot("plain"), "guest.freeze#1:before")
+    taken = on.type(f"pkill -STOP qemu-ga; (sleep {seconds}; pkill -CONT qemu-ga) >/dev/null 2>&1 & "
+                    f"(until [ -e /run/qga.state.isfrozen ]; do :; done; : {MARK}) >/dev/null 2>&1 &", 20) is not None
+    other = subprocess.Popen(["virsh", "-q", "qemu-agent-command", on.name, "--timeout", "20", '{"execute":"guest-ping"}'],
+                             **world.QUIET)
+    time.sleep(1)
+    resume(process)
+    # Until the freeze has come to libvirtd.
+    time.sleep(1.5)
+    killed = time.time()
+    process.kill()
+    was_held = other.poll() is None
+    ended = on.finish(process, begin)
+    other.communicate()
+    judge.demand(on.awaits_agent(), "the agent is not back")
+    judge.fired = taken and ended.fired and was_held and on.made()
+    judge.was_killed(ended)
+    judge.aftermath(killed, guardian=60, thawed=12)
+    judge.demand(judge.frozen < 10_500, f"frozen for {judge.frozen} ms, 10 s were promised")
+    on.type(AGAIN, 40)
+    table.add(judge.row())
 
 
 LIES = {
@@ -65,6 +103,12 @@ LIES = {
     "guest-sync": ["lost", "0", "no JSON"],
     "guest-ping": ["lost", "deep 33"],
 }
+# Replies with which libvirt may give the agent up, until its channel is opened anew.
+BREAKING = {"no newline", "huge", "large", "deep", "NUL", "no UTF-8", "surrogate", "no JSON", "twice"}
+# Once more in words for people, who have terminals: nothing that a guest says may reach them raw.
+IN_WORDS = [("guest-fsfreeze-freeze-list", "escapes"), ("guest-exec", "escapes"), ("guest-exec-status", "escapes"),
+            ("guest-get-fsinfo", "escapes"), ("guest-get-fsinfo", LIES["guest-get-fsinfo"][4]),
+            ("guest-info", LIES["guest-info"][2]), ("guest-get-osinfo", LIES["guest-get-osinfo"][0])]
 FEW = {"guest-fsfreeze-freeze-list": ["lost", "2"], "guest-fsfreeze-thaw": ["0"]}
 
 BEGIN = """
@@ -87,31 +131,71 @@ systemd-run --quiet --collect --unit=liar /bin/sh /run/liar.sh "$@"
 """
 
 
+def waits(command, lie):
+    """Seconds that a run may wait for what was lied about, beyond a clean one: the product's own deadlines, and 5 s in which
+    libvirt synchronises with the agent behind each call that was not answered."""
+    call, window, patience = 5 + 5, 5, 120
+    match command:
+        case "guest-fsfreeze-freeze-list":
+            # The freeze ends with the window; one thaw is answered, or none before the patience is over.
+            return window + (patience if lie in BREAKING else 0) + call
+        case "guest-fsfreeze-thaw":
+            # A count is believed. All else is no proof, and is asked for again.
+            return (0 if lie in ("0", "2", "doubled") else patience) + call
+        case "guest-exec-status":
+            # Survey, dead-man, and calling it off have 20, 20 and 10 s, each with a call that is under way then.
+            return 20 + 20 + 10 + 3 * call
+        case "guest-exec":
+            return 3 * call
+        case _:
+            return call
+
+
+def lied_to(on, program, lie, command, words):
+    """A run beside the liar; and whether it came to lie."""
+    on.sh(BEGIN, lie, command, text=program)
+    time.sleep(1.5)
+    # The channel was closed and opened again: libvirt asks anew.
+    if command not in ("guest-ping", "guest-sync"):
+        on.awaits_agent(20)
+    else:
+        time.sleep(3)
+    ended = on.measured(*words)
+    told = on.type("touch /run/liar.end; [ -e /run/liar.mark ] && echo has'-'lied", 30) or ""
+    time.sleep(0.5)
+    return ended, "has-lied" in told
+
+
 def lying(table, daemon, short):
     on = target("plain")
     with open(os.path.join(world.HERE, "guest/liar")) as file:
         program = file.read()
-    for command, lies in (FEW if short else LIES).items():
-        for lie in lies:
-            judge = Judge("liar", f"{command.removeprefix('guest-')} {lie}", "plain")
-            on.sh(BEGIN, lie, command, text=program)
-            time.sleep(1.5)
-            # The channel was closed and opened again: libvirt asks anew.
-            if command not in ("guest-ping", "guest-sync"):
-                on.awaits_agent(20)
-            else:
-                time.sleep(3)
-            begin = time.monotonic()
-            ended = on.finish(on.spawn(snapshot("plain")), begin, 240)
-            moved = on.images() != on.disks
-            told = on.type("touch /run/liar.end; [ -e /run/liar.mark ] && echo has'-'lied", 30) or ""
-            judge.fired = "has-lied" in told
-            time.sleep(0.5)
-            judge.demand(on.awaits_agent(100), "the agent is not back")
-            judge.demand(judge.fired, f"it did not come to lie: {ended.last_line}")
-            judge.ended = ended
-            judge.has_ended(ended)
-            if command == "guest-fsfreeze-freeze-list" and moved and lie not in ("late", "doubled", "old id", "drip"):
-                judge.demand(ended.level in ("crash", "none"), f"{ended.level} was claimed")
-            judge.aftermath(thawed=12)
-            table.add(judge.row())
+    # Through the liar too, who passes on all that it is not told to lie about. The first is slower by what is not in memory.
+    clean = []
+    for _ in range(2):
+        ended, _ = lied_to(on, program, "none", "none", snapshot("plain"))
+        on.awaits_agent(100)
+        back(on)
+        clean.append(ended)
+    if any(ended.status not in (0, 11) for ended in clean):
+        table.add(row("liar", "clean", exit=clean[0].status, survived=False, why=clean[0].last_line))
+        return
+    slowest, largest = max(ended.seconds for ended in clean), max(ended.mebibytes for ended in clean)
+    cases = [(command, lie, snapshot("plain")) for command, lies in (FEW if short else LIES).items() for lie in lies]
+    people = [word for word in snapshot("plain") if word not in ("--json", "-q")]
+    cases += [(command, lie, people) for command, lie in IN_WORDS[:1 if short else None]]
+    for command, lie, words in cases:
+        name = f"{command.removeprefix('guest-')} {lie}"
+        judge = Judge("liar", name if words is not people else f"{name}, in words", "plain")
+        judge.bound = round(slowest + waits(command, lie) + 1, 1)
+        ended, judge.fired = lied_to(on, program, lie, command, words)
+        moved = on.images() != on.disks
+        judge.demand(on.awaits_agent(100), "the agent is not back")
+        judge.has_ended(ended)
+        judge.demand(ended.seconds <= judge.bound, f"it took {ended.seconds:.1f} s, its bound is {judge.bound} s")
+        judge.demand(ended.mebibytes <= largest + 32, f"it took {ended.mebibytes} MiB, a clean run {largest}")
+        is_true = lie in ("late", "doubled", "old id", "drip")
+        if command == "guest-fsfreeze-freeze-list" and not is_true and moved and ended.json:
+            judge.demand(ended.level in ("crash", "none"), f"{ended.level} was claimed")
+        judge.aftermath(thawed=12)
+        table.add(judge.row())

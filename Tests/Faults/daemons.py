@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """libvirtd killed at the freeze, the cut, the thaw and the commit, and started again after a while; the baseline."""
 
-import os
 import subprocess
 import threading
 import time
 
 import oracle
 import world
-from judge import Judge, back, resume, snapshot, target
+from judge import Judge, resume, snapshot, target
 from world import virsh
 
 
@@ -39,21 +38,22 @@ def ours(table, daemon, short):
                 on.stillpoint(*words)
                 words = ["commit", on.name, "-q"]
             begin = time.monotonic()
+            pid = daemon.pid()
             if moment == "during":
-                kill = f"(sleep {delays[name[:-2]]}; kill -9 {daemon.pid()}) >/dev/null 2>&1 &"
+                kill = f"(sleep {delays[name[:-2]]}; kill -9 {pid}) >/dev/null 2>&1 &"
                 process = on.spawn(words, f"{name}:before:run", {"STILLPOINT_FAILPOINT_RUN": kill})
-                pid = daemon.pid()
                 while daemon.pid() == pid and process.poll() is None:
                     time.sleep(0.005)
             else:
                 process = on.halt(words, place)
                 daemon.kill()
-                resume(process)
-            judge.fired = daemon.pid() is None
+            # The run had come there, and the daemon that it talked to is gone.
+            judge.fired = bool(world.read(on.mark_file)) and daemon.pid() != pid
+            resume(process)
+            daemon.kill()
             thread = away(daemon, seconds)
             ended = on.finish(process, begin, 300)
             thread.join()
-            judge.demand(judge.fired, "libvirtd was not killed")
             judge.ended = ended
             judge.demand(on.awaits_agent(), "the agent does not answer")
             if oracle.graph(on):
@@ -61,12 +61,19 @@ def ours(table, daemon, short):
                 told = on.stillpoint("doctor", on.name)
                 judge.demand(told.status == 25, f"they disagree, and doctor exits {told.status}")
                 repaired = on.stillpoint("recover", on.name, "--repair")
-                judge.recovered = repaired.status
                 judge.demand(repaired.status in (0, 25), f"recover --repair exits {repaired.status}")
+                before = oracle.definition(on)
+                again = on.stillpoint("recover", on.name, "--repair")
+                judge.demand(again.status == repaired.status, f"the second recover --repair exits {again.status}")
+                judge.demand(before == oracle.definition(on), "the second recover --repair changed the domain")
                 judge.case += " (quarantine)"
                 judge.thawed_within(12)
                 judge.measure()
                 judge.problems += mended(on)
+                # What the disagreement held up is ended now, once.
+                judge.recover()
+                judge.recovered = repaired.status
+                judge.settle()
             else:
                 if words[0] != "commit":
                     judge.has_ended(ended)
@@ -93,7 +100,6 @@ def mended(on):
             return ["it does not start from the repaired definition"]
         on.watch()
         problems += oracle.graph(on)
-    back(on)
     return problems
 
 
@@ -103,26 +109,32 @@ def baseline(table, daemon, short):
     command = ["virsh", "-q", "snapshot-create-as", on.name, "virsh", "--disk-only", "--atomic", "--quiesce",
                "--no-metadata"]
     freeze = "until [ -e /run/qga.state.isfrozen ]; do :; done; "
+    mark = "&& >/run/faults.mark"
     cases = [
         ("virsh killed", lambda process: process.kill(), None),
-        ("qemu-ga killed in the window", None, freeze + "pkill -KILL qemu-ga"),
-        ("qemu-ga stopped in the freeze", None, freeze + "pkill -STOP qemu-ga; sleep 14; pkill -CONT qemu-ga"),
+        ("qemu-ga killed in the window", None, freeze + f"pkill -KILL qemu-ga {mark}"),
+        ("qemu-ga stopped in the freeze", None, freeze + f"pkill -STOP qemu-ga {mark}; sleep 14; pkill -CONT qemu-ga"),
         ("libvirtd killed, back after 0 s", "daemon", None),
         ("libvirtd killed later, back after 0 s", "daemon", None),
     ]
     for turn, (name, what, line) in enumerate(cases * (1 if short else 2)):
         judge = Judge("virsh", f"{name}, {turn // len(cases) + 1}", "plain")
-        judge.fired = True
         if line:
+            on.sh("rm -f /run/faults.mark")
             on.type(f"({line}) >/dev/null 2>&1 &", 20)
         process = subprocess.Popen(command, **world.QUIET)
         begin = time.monotonic()
         if what:
             delay = 0.9 if "later" in name else 0.3
             time.sleep(delay)
-            daemon.kill() if what == "daemon" else what(process)
+            judge.fired = process.poll() is None
             if what == "daemon":
+                pid = daemon.pid()
+                daemon.kill()
+                judge.fired = judge.fired and daemon.pid() != pid
                 daemon.start()
+            else:
+                what(process)
         judge.ended = on.finish(process, begin, 60)
         judge.thawed_within(15)
         if judge.problems:
@@ -133,6 +145,10 @@ def baseline(table, daemon, short):
         if not on.awaits_agent(20):
             on.type("rm -f /run/qga.state.isfrozen; systemctl restart qemu-guest-agent", 20)
             on.awaits_agent(60)
+        if line:
+            judge.fired = on.made()
+            if not judge.fired:
+                on.type("kill $!", 20)
         judge.measure()
         judge.problems += oracle.graph(on) + oracle.orphans(on)
         table.add(judge.row())

@@ -24,7 +24,7 @@ def target(kind):
 
 def row(suite, case, **values):
     empty = {"disks": "", "exit": "", "fired": "", "frozen_ms": "", "frozen_after_ms": "", "level": "", "recover": "",
-             "survived": True, "why": "", "seconds": ""}
+             "survived": True, "why": "", "seconds": "", "took_s": "", "bound_s": "", "rss_mib": ""}
     return {"suite": suite, "case": case, **empty, **values}
 
 
@@ -45,8 +45,9 @@ class Judge:
         self.problems = []
         self.begin = time.monotonic()
         self.ended = None
-        self.frozen = self.after = self.recovered = ""
+        self.frozen = self.after = self.recovered = self.bound = ""
         self.fired = None
+        self.runs = oracle.runs(self.on)
         if self.on.mountpoints:
             self.on.stalls()
 
@@ -58,7 +59,6 @@ class Judge:
     def was_killed(self, ended):
         """By the failpoint, and there."""
         self.ended = ended
-        self.demand(ended.fired, "the failpoint did not fire")
         self.demand(ended.status == -signal.SIGKILL, f"it was not killed: exit {ended.status}")
 
     def has_ended(self, ended):
@@ -74,7 +74,8 @@ class Judge:
             self.demand(not moved, f"exit {ended.status}, and the disks moved: {ended.last_line}")
         if ended.status in (12, 20, 21, 22):
             self.problems += oracle.orphans(self.on)
-        raw = [c for c in ended.output + ended.errors if ord(c) < 32 and c != "\n" or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066"]
+        raw = [c for c in ended.output + ended.errors
+               if ord(c) < 32 and c not in "\n\t" or 0x7F <= ord(c) < 0xA0 or c in "\u202e\u2066"]
         self.demand(not raw, f"raw control characters: {raw[:5]}")
         level = ended.level
         if level in ("filesystem", "application") and moved:
@@ -102,19 +103,23 @@ class Judge:
         first = self.on.stillpoint("recover", self.on.name)
         self.recovered = first.status
         self.demand(first.status == 0, f"recover exits {first.status}: {first.last_line}")
-        self.problems += oracle.everything(self.on)
+        self.look()
         before = oracle.definition(self.on)
         again = self.on.stillpoint("recover", self.on.name)
         self.demand(again.status == 0, f"the second recover exits {again.status}: {again.last_line}")
         self.demand(before == oracle.definition(self.on), "the second recover changed the domain")
         self.demand("nothing" in again.output + again.errors, f"the second recover did: {again.output.strip()[:200]}")
 
+    def look(self):
+        by_itself = self.ended is not None and self.ended.status >= 0
+        self.problems += oracle.everything(self.on, self.runs, by_itself)
+
     def settle(self):
-        """Back onto the images that the domain was made with, the way a user would: a commit of what is there."""
+        """Back onto the images that the domain was made with, the way a user would."""
         if self.on.images() != self.on.disks:
-            ended = self.on.stillpoint("commit", self.on.name, "--all")
-            self.demand(ended.status == 0, f"commit exits {ended.status}: {ended.last_line}")
-            self.problems += oracle.everything(self.on)
+            ended = merge(self.on)
+            self.demand(ended.status == 0, f"merging it back exits {ended.status}: {ended.last_line}")
+            self.look()
         if self.problems or self.on.images() != self.on.disks:
             self.on.restore()
 
@@ -131,10 +136,13 @@ class Judge:
     def row(self):
         ended = self.ended
         fired = self.fired if self.fired is not None else bool(ended and ended.fired)
+        if not fired:
+            self.problems.insert(0, f"not made: {ended.last_line if ended else 'it did not begin'}")
         return row(self.suite, self.case, disks=self.disks, exit=ended.status if ended else "", fired=fired,
                    frozen_ms=self.frozen, frozen_after_ms=self.after, level=ended.level if ended else "",
                    recover=self.recovered, survived=not self.problems, why="; ".join(self.problems)[:400],
-                   seconds=round(time.monotonic() - self.begin, 1))
+                   seconds=round(time.monotonic() - self.begin, 1), took_s=round(ended.seconds, 1) if ended else "",
+                   bound_s=self.bound, rss_mib=ended.mebibytes if ended else "")
 
 
 def resume(process):
@@ -142,9 +150,18 @@ def resume(process):
         os.kill(process.pid, signal.SIGCONT)
 
 
+def merge(on):
+    """A commit of what is there; what a revert left stands on the same images, and is given up before."""
+    if oracle.left_behind(on):
+        pruned = on.stillpoint("prune", on.name, "--abandoned")
+        if pruned.status != 0:
+            return pruned
+    return on.stillpoint("commit", on.name, "--all")
+
+
 def back(on):
     """A snapshot that was taken to see how it goes is merged again."""
-    if on.images() != on.disks and on.stillpoint("commit", on.name, "--all").status != 0:
+    if on.images() != on.disks and merge(on).status != 0:
         on.restore()
 
 
@@ -152,8 +169,7 @@ def proved(kind):
     """The oracle is not blind: a freeze made by hand is seen, and measured."""
     judge = Judge("oracle", f"sees a freeze of {kind}", kind)
     on = judge.on
-    judge.fired = True
-    on.agent({"execute": "guest-fsfreeze-freeze"})
+    judge.fired = on.agent({"execute": "guest-fsfreeze-freeze"}) > 0
     time.sleep(2)
     judge.demand(oracle.frozen(on, 6), "it takes a frozen guest for a thawed one")
     on.agent({"execute": "guest-fsfreeze-thaw"})

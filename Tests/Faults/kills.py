@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs that are killed at every step, alone and with their guardian; two at once."""
 
+import itertools
 import os
 import signal
 import time
 
 from judge import Judge, back, resume, row, snapshot, target
+from world import virsh
 
 
 def points(ended):
-    """The failpoints of a run that was traced, each once, in order; libvirt's calls have suites of their own."""
-    return [name for name in dict.fromkeys(ended.trace) if not name.startswith("libvirt.")]
+    """The failpoints of a run that was traced, each once, in order; libvirt's calls have walks of their own, and where a
+    revert waits for the guest's end it looks another number of times each time."""
+    waits = ("life.power#", "layers.open#")
+    return [name for name in dict.fromkeys(ended.trace)
+            if not name.startswith("libvirt.") and (not name.startswith(waits) or name.endswith("#1"))]
 
 
 def killed(table, suite, kind, command, few, prepare=None):
@@ -39,6 +44,30 @@ def killed(table, suite, kind, command, few, prepare=None):
             table.add(judge.row())
 
 
+def between_calls(table, suite, kind, command, prepare, step):
+    """A commit killed after each of libvirt's calls: where a job is ready and nobody is left to switch, and where it has
+    been switched and nobody has heard. Their number is another each time, so it goes on until none is left."""
+    on = target(kind)
+    was_ready = False
+    for n in itertools.count(1, step):
+        prepare(on)
+        judge = Judge(suite, f"{command[0]} libvirt.call#{n} after", kind)
+        ended = on.stillpoint(*command, failpoint=f"libvirt.call#{n}:after:kill")
+        if not ended.fired:
+            back(on)
+            if f"libvirt.call#{n}" in ended.trace:
+                # One that fails by itself and is meant to.
+                continue
+            break
+        was_ready = was_ready or "ready='yes'" in virsh("dumpxml", on.name)
+        judge.was_killed(ended)
+        judge.aftermath(ended.killed_at)
+        table.add(judge.row())
+    if not was_ready and step == 1:
+        table.add(row(suite, f"{command[0]} between ready and pivot", fired=False, survived=False,
+                      why="not made: no kill left a job that was ready"))
+
+
 def bare(table, daemon, short):
     few = short and ["images.stage#1:after", "hypervisor.cut#1:before", "hypervisor.cut#1:after", "catalogue.add#1:before",
                      "hypervisor.merge#1:after", "journal.removing#1:after", "images.remove#1:after"]
@@ -49,6 +78,11 @@ def bare(table, daemon, short):
 
     killed(table, "bare-kill", "bare", snapshot("bare"), few)
     killed(table, "bare-kill", "bare", ["commit", name, "-q"], few, take)
+    between_calls(table, "bare-kill", "bare", ["commit", name, "-q"], take, 12 if short else 1)
+    killed(table, "bare-kill", "bare", ["revert", name, "faults", "--destroy", "-q"],
+           short and ["life.powerOff#1:after", "life.define#1:after", "life.start#1:before"], take)
+    # A branch that never was stays listed, and would excuse files of the same names.
+    target("bare").restore()
     # What is required cannot be reached without a freeze, so the snapshot is taken back: the steps of the undo.
     killed(table, "bare-kill", "bare", ["snapshot", name, "--name", "faults", "--no-freeze", "--require", "crash", "-q"],
            few or ["journal.windowClosed#1:after"])
@@ -92,21 +126,21 @@ def two(table, daemon, short):
         judge = Judge("two", f"second comes {place.replace(':', ' ')}", "plain")
         begin = time.monotonic()
         process = on.halt(snapshot("plain"), place)
-        fired = os.path.exists(on.mark_file)
+        halted = os.path.exists(on.mark_file) and process.poll() is None
         other = on.spawn(["snapshot", on.name, "--name", "other", "--no-hooks", "-q"])
         late = on.finish(other, begin)
         judge.demand(late.status == 75, f"the second exits {late.status}: {late.last_line}")
         resume(process)
         judge.has_ended(on.finish(process, begin))
-        judge.fired = fired
+        judge.fired = halted
         judge.demand(judge.ended.status in (0, 11), f"the first exits {judge.ended.status}: {judge.ended.last_line}")
         judge.aftermath()
         table.add(judge.row())
     for turn in range(1 if short else 3):
         judge = Judge("two", f"both at once, {turn + 1}", "plain")
-        judge.fired = True
         begin = time.monotonic()
         pair = [on.spawn([*snapshot("plain")[:3], name, "--no-hooks", "-q"]) for name in ("faults", "other")]
+        judge.fired = all(process.poll() is None for process in pair)
         ended = [on.finish(process, begin) for process in pair]
         judge.ended = ended[0]
         judge.demand(sorted(one.status for one in ended) == [0, 75],

@@ -23,7 +23,9 @@ systemctl list-units 'stillpoint-*' --all --plain --no-legend | sed 's/^/in the 
 
 
 def chains(target):
-    """Target and image paths, newest first, as QEMU has them open."""
+    """Target and image paths, newest first, as QEMU has them open; of a guest that is off, as its next start would."""
+    if virsh("domstate", target.name) == "shut off":
+        return {disk: headers(image) for disk, image in target.images(saved=True).items()}
     reply = json.loads(virsh("qemu-monitor-command", target.name, '{"execute":"query-block"}'))
     found = {}
     for device in reply["return"]:
@@ -31,11 +33,20 @@ def chains(target):
         letter = next((t for t in target.disks if device["qdev"].endswith(f"disk{ord(t[2]) - 97}/virtio-backend")), None)
         paths = []
         while image:
-            paths.append(image["filename"])
+            # The node of a block job repeats what it stands on.
+            if paths[-1:] != [image["filename"]]:
+                paths.append(image["filename"])
             image = image.get("backing-image")
         if letter:
             found[letter] = paths
     return found
+
+
+def headers(image):
+    """The chain from here on by the images themselves; what is wrong with it instead."""
+    told = subprocess.run(["qemu-img", "info", "-U", "--backing-chain", "--output=json", image], capture_output=True,
+                          text=True)
+    return [layer["filename"] for layer in json.loads(told.stdout)] if told.returncode == 0 else [told.stderr.strip()]
 
 
 def frozen(target, patience=30):
@@ -67,19 +78,25 @@ def graph(target):
         for path in chain:
             if not os.path.exists(path):
                 problems.append(f"{disk}: {path} is gone, and QEMU has it open")
-        if not problems:
-            told = subprocess.run(["qemu-img", "info", "-U", "--backing-chain", "--output=json", chain[0]],
-                                  capture_output=True, text=True)
-            headers = [image["filename"] for image in json.loads(told.stdout)] if told.returncode == 0 else told.stderr
-            if headers != chain:
-                problems.append(f"{disk}: the headers say {headers}, QEMU {chain}")
+        if not problems and headers(chain[0]) != chain:
+            problems.append(f"{disk}: the headers say {headers(chain[0])}, QEMU {chain}")
     return problems
+
+
+def left_behind(target):
+    """Images that the guest has left by a revert, and that are kept for its undo."""
+    found = set()
+    for run in sql(target, f"SELECT run FROM branch WHERE uuid = '{target.uuid}'") or []:
+        with open(os.path.join(target.state, "runs", run, "branch.json")) as file:
+            leaves = [leaf["image"]["path"] for leaf in json.load(file)["leaves"]]
+        found |= {path for leaf in leaves if os.path.exists(leaf) for path in headers(leaf)}
+    return found - {path for chain in chains(target).values() for path in chain}
 
 
 def orphans(target):
     """Files in the image folder that nothing accounts for: no chain names them, and no snapshot that is kept."""
     known = {path for chain in chains(target).values() for path in chain}
-    known |= set(target.images(saved=True).values())
+    known |= set(target.images(saved=True).values()) | left_behind(target)
     kept = bool(known - set(target.disks.values()))
     problems = []
     for file in sorted(set(os.listdir(target.folder)) - target.files):
@@ -104,6 +121,8 @@ def leftovers(target):
                 problems.append("the guest's lock is held")
     if "stillpoint.dev/owner" in virsh("dumpxml", target.name):
         problems.append("an owner record in the domain")
+    if virsh("domstate", target.name) != "running":
+        problems.append("the guest does not run")
     snapshots = virsh("snapshot-list", target.name, "--name").split()
     if snapshots and target.images() == target.disks:
         problems.append(f"libvirt lists {' '.join(snapshots)}, and no overlay is left")
@@ -118,20 +137,45 @@ def leftovers(target):
     return problems
 
 
-def unfinished(target):
-    """Runs that the journal says are open, asked of SQLite and not of the command."""
+def sql(target, query):
+    """Asked of SQLite and not of the command; None where it does not tell."""
     base = os.path.join(target.state, "stillpoint.db")
     if not os.path.exists(base):
         return []
-    told = subprocess.run(["sqlite3", "-readonly", base, "SELECT id FROM run WHERE ending IS NULL"],
-                          capture_output=True, text=True)
-    if told.returncode != 0:
-        return [f"the journal cannot be read: {told.stderr.strip()}"]
-    return [f"the journal has {run} open" for run in told.stdout.split()]
+    told = subprocess.run(["sqlite3", "-readonly", base, query], capture_output=True, text=True)
+    return told.stdout.split() if told.returncode == 0 else None
 
 
-def everything(target):
-    return graph(target) + orphans(target) + leftovers(target) + unfinished(target) + frozen(target)
+def unfinished(target):
+    """Runs that the journal says are open."""
+    runs = sql(target, "SELECT id FROM run WHERE ending IS NULL")
+    return ["the journal cannot be read"] if runs is None else [f"the journal has {run} open" for run in runs]
+
+
+def runs(target):
+    """The folders of runs in the state folder."""
+    folder = os.path.join(target.state, "runs")
+    return set(os.listdir(folder)) if os.path.isdir(folder) else set()
+
+
+def papers(target, known, by_itself):
+    """Folders of runs beyond the known ones that are neither an open run's nor the history of a snapshot or a revert."""
+    problems = []
+    still_open = unfinished(target)
+    for run in sorted(runs(target) - known):
+        folder = os.path.join(target.state, "runs", run)
+        files = sorted(os.listdir(folder))
+        # Of a run that ended by itself the word of a guardian that had to act is kept. recover tells it, and keeps none.
+        is_word = by_itself and files == ["guard"] and os.path.getsize(os.path.join(folder, "guard")) > 0
+        is_history = "manifest.json" in files or "branch.json" in files
+        if not is_word and not is_history and not any(run in one for one in still_open):
+            problems.append(f"orphan {folder}: {' '.join(files) or 'empty'}")
+    return problems
+
+
+def everything(target, known, by_itself):
+    return (graph(target) + orphans(target) + leftovers(target) + unfinished(target) + papers(target, known, by_itself)
+            + frozen(target))
 
 
 def definition(target):

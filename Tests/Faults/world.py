@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import termios
 import time
 import tty
@@ -73,9 +74,9 @@ def virsh(*words, timeout=60, check=True):
 
 
 class Ended:
-    def __init__(self, status, output, errors, seconds, mark, trace):
+    def __init__(self, status, output, errors, seconds, mark, trace, mebibytes=""):
         self.status, self.output, self.errors, self.seconds = status, output, errors, seconds
-        self.mark, self.trace = mark, trace
+        self.mark, self.trace, self.mebibytes = mark, trace, mebibytes
 
     @property
     def fired(self):
@@ -159,6 +160,29 @@ class Target:
         begin = time.monotonic()
         return self.finish(self.spawn(words, failpoint, environment), begin, timeout)
 
+    def measured(self, *words, timeout=240):
+        """As `stillpoint`, with the most memory that it took. wait4 alone tells that, and subprocess does not ask it."""
+        command, changed = self.command(words)
+        begin = time.monotonic()
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(command, env=changed, stdin=subprocess.DEVNULL, stdout=output, stderr=errors)
+            late = ""
+            pid = 0
+            while not pid:
+                time.sleep(0.01)
+                pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+                if not pid and not late and time.monotonic() > begin + timeout:
+                    os.kill(process.pid, signal.SIGKILL)
+                    late = f"\nfaults: it had not ended after {timeout} s"
+            seconds = time.monotonic() - begin
+            process.returncode = os.waitstatus_to_exitcode(status)
+            told = []
+            for file in (output, errors):
+                file.seek(0)
+                told.append(file.read().decode(errors="replace"))
+        return Ended(process.returncode, told[0], told[1] + late, seconds, read(self.mark_file),
+                     read(self.trace_file).splitlines(), round(usage.ru_maxrss / 1024))
+
     def guardians(self):
         return [pid for pid, line in processes() if "stillpoint-guard" in line.split("\0")[0] and self.uuid in line]
 
@@ -172,11 +196,13 @@ class Target:
 
     def restore(self):
         """As it was made, by whatever works: one failed case shall not take the others with it."""
-        if virsh("domstate", self.name, check=False) == "paused":
-            virsh("resume", self.name, check=False)
+        state = virsh("domstate", self.name, check=False)
+        if state in ("paused", "shut off"):
+            virsh("resume" if state == "paused" else "start", self.name, check=False)
         for target in self.disks:
             virsh("blockjob", self.name, target, "--abort", check=False)
         self.stillpoint("recover", self.name)
+        self.stillpoint("prune", self.name, "--abandoned")
         self.stillpoint("commit", self.name, "--all")
         for snapshot in virsh("snapshot-list", self.name, "--name", check=False).split():
             virsh("snapshot-delete", self.name, snapshot, "--metadata", check=False)
@@ -299,6 +325,11 @@ class LabGuest(Target):
             return None
         finally:
             os.close(console)
+
+    def made(self):
+        """Whether what was typed has done it: it leaves /run/faults.mark then."""
+        line = "for n in 1 2 3 4 5; do [ -e /run/faults.mark ] && echo made'-'it && break; sleep 1; done"
+        return "made-it" in (self.type(line, 30) or "")
 
     # How long writers waited, by a process inside.
 
