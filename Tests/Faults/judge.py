@@ -111,8 +111,7 @@ class Judge:
         self.demand("nothing" in again.output + again.errors, f"the second recover did: {again.output.strip()[:200]}")
 
     def look(self):
-        by_itself = self.ended is not None and self.ended.status >= 0
-        self.problems += oracle.everything(self.on, self.runs, by_itself)
+        self.problems += oracle.everything(self.on, self.runs)
 
     def settle(self):
         """Back onto the images that the domain was made with, the way a user would."""

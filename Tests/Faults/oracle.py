@@ -158,24 +158,21 @@ def runs(target):
     return set(os.listdir(folder)) if os.path.isdir(folder) else set()
 
 
-def papers(target, known, by_itself):
+def papers(target, known):
     """Folders of runs beyond the known ones that are neither an open run's nor the history of a snapshot or a revert."""
     problems = []
     still_open = unfinished(target)
     for run in sorted(runs(target) - known):
         folder = os.path.join(target.state, "runs", run)
         files = sorted(os.listdir(folder))
-        # Of a run that ended by itself the word of a guardian that had to act is kept. recover tells it, and keeps none.
-        is_word = by_itself and files == ["guard"] and os.path.getsize(os.path.join(folder, "guard")) > 0
         is_history = "manifest.json" in files or "branch.json" in files
-        if not is_word and not is_history and not any(run in one for one in still_open):
+        if not is_history and not any(run in one for one in still_open):
             problems.append(f"orphan {folder}: {' '.join(files) or 'empty'}")
     return problems
 
 
-def everything(target, known, by_itself):
-    return (graph(target) + orphans(target) + leftovers(target) + unfinished(target) + papers(target, known, by_itself)
-            + frozen(target))
+def everything(target, known):
+    return (graph(target) + orphans(target) + leftovers(target) + unfinished(target) + papers(target, known) + frozen(target))
 
 
 def definition(target):
