@@ -24,6 +24,18 @@ extension RecoveryTests {
         #expect(world.host.overlays.isEmpty != tookEffect)
     }
 
+    @Test("what a revert had staged before it began goes too, and stays open where it cannot", arguments: [true, false])
+    func revertStaged(isRemovable: Bool) async throws {
+        let world = try World()
+        world.host.stage(["/srv/kvm/new"])
+        if !isRemovable { world.log.refuse(.discard, Failure(.internalError, "no")) }
+        try await died(world, after: [.staging(overlays: ["/srv/kvm/new"])])
+        let report = try await recover(world)
+        #expect(report.exit == (isRemovable ? 0 : 20))
+        #expect(world.log.details(of: .journalClosed) == (isRemovable ? ["undone"] : []))
+        #expect(world.host.overlays.isEmpty == isRemovable)
+    }
+
     // MARK: merges
 
     /// A good snapshot, and a commit of it that dies after its first entry.

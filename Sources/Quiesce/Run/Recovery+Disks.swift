@@ -11,7 +11,7 @@ extension Recovery {
             if let quarrel = facts.disks.compactMap(\.disagreement).first {
                 throw Failure(.quarantined, quarrel, hint: facts.graphFindings.refusal?.failure?.hint)
             }
-            if run.reverted != nil {
+            if run.isOfRevert {
                 ending = try await settleRevert(run, facts, &account)
             } else if !run.merges.isEmpty || !run.going.isEmpty {
                 ending = try await finishMerge(run, facts, &account)
@@ -138,11 +138,13 @@ extension Recovery {
             )
             return .done
         }
-        let idle = run.overlays.filter { facts.sharedImages[$0] == nil }
-        if idle.count == run.overlays.count, !idle.isEmpty {
-            try await act(.discard, idle.joined(separator: " "), &account) { () async throws(Failure) in
-                await ports.images.discard(idle)
-            }
+        let overlays = run.overlays.filter { !facts.usedImages.contains($0) && facts.sharedImages[$0] == nil }
+        guard !overlays.isEmpty else { return .undone }
+        try await act(.discard, overlays.joined(separator: " "), &account) { () async throws(Failure) in
+            guard let file = await ports.images.discard(overlays).first else { return }
+            throw Failure(
+                .refused, "\(file) was staged for a revert that did not come to its end, and could not be removed",
+                hint: "stillpoint disks \(guest.name) shows what the guest is on; move the file away if nobody needs it")
         }
         return .undone
     }

@@ -47,6 +47,9 @@ extension UnfinishedRun {
         }
     }
 
+    /// What it staged was for a revert, whether or not that began.
+    var isOfRevert: Bool { reverted != nil || !overlays.isEmpty && intent == nil }
+
     var overlays: [String] {
         steps.reduce(into: []) { known, step in if case .staging(let overlays, _) = step { known = overlays } }
     }
