@@ -24,7 +24,8 @@ extension RecoveryTests {
         #expect(world.host.overlays.isEmpty != tookEffect)
     }
 
-    @Test("what a revert had staged before it began goes too, and stays open where it cannot", arguments: [true, false])
+    @Test(
+        "what a revert had staged before it began goes too, and stays open where it cannot", arguments: [true, false])
     func revertStaged(isRemovable: Bool) async throws {
         let world = try World()
         world.host.stage(["/srv/kvm/new"])

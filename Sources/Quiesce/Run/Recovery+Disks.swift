@@ -144,7 +144,8 @@ extension Recovery {
             guard let file = await ports.images.discard(overlays).first else { return }
             throw Failure(
                 .refused, "\(file) was staged for a revert that did not come to its end, and could not be removed",
-                hint: "stillpoint disks \(guest.name) shows what the guest is on; move the file away if nobody needs it")
+                hint: "stillpoint disks \(guest.name) shows what the guest is on; move the file away if nobody needs it"
+            )
         }
         return .undone
     }
