@@ -18,6 +18,10 @@ def points(ended):
             if not name.startswith("libvirt.") and (not name.startswith(waits) or name.endswith("#1"))]
 
 
+def called(command):
+    return "undo" if "--undo" in command else command[0]
+
+
 def killed(table, suite, kind, command, few, prepare=None):
     """A command killed before and after each of its steps.
 
@@ -38,7 +42,7 @@ def killed(table, suite, kind, command, few, prepare=None):
                 continue
             if prepare:
                 prepare(on)
-            judge = Judge(suite, f"{command[0]} {name} {moment}", kind)
+            judge = Judge(suite, f"{called(command)} {name} {moment}", kind)
             judge.was_killed(on.stillpoint(*command, failpoint=f"{name}:{moment}:kill"))
             judge.aftermath(judge.ended.killed_at)
             table.add(judge.row())
@@ -76,11 +80,24 @@ def bare(table, daemon, short):
     def take(on):
         on.stillpoint(*snapshot("bare"))
 
+    def take_three(on):
+        for snapshot_name in ("faults", "two", "three"):
+            on.stillpoint("snapshot", name, "--name", snapshot_name, "--no-freeze", "-q")
+
+    def leave(on):
+        take(on)
+        on.stillpoint("revert", name, "faults", "--destroy", "-q")
+
     killed(table, "bare-kill", "bare", snapshot("bare"), few)
     killed(table, "bare-kill", "bare", ["commit", name, "-q"], few, take)
     between_calls(table, "bare-kill", "bare", ["commit", name, "-q"], take, 12 if short else 1)
     killed(table, "bare-kill", "bare", ["revert", name, "faults", "--destroy", "-q"],
            short and ["life.powerOff#1:after", "life.define#1:after", "life.start#1:before"], take)
+    if not short:
+        killed(table, "bare-kill", "bare", ["revert", name, "--undo", "--destroy", "-q"], None, leave)
+        killed(table, "bare-kill", "bare", ["prune", name, "--abandoned", "-q"], None, leave)
+        killed(table, "bare-kill", "bare", ["delete", name, "two", "-q"], None, take_three)
+        between_calls(table, "bare-kill", "bare", ["delete", name, "two", "-q"], take_three, 1)
     # A branch that never was stays listed, and would excuse files of the same names.
     target("bare").restore()
     # What is required cannot be reached without a freeze, so the snapshot is taken back: the steps of the undo.
