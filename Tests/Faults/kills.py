@@ -95,6 +95,7 @@ def bare(table, daemon, short):
            short and ["life.powerOff#1:after", "life.define#1:after", "life.start#1:before"], take)
     if not short:
         killed(table, "bare-kill", "bare", ["revert", name, "--undo", "--destroy", "-q"], None, leave)
+        target("bare").restore()
         killed(table, "bare-kill", "bare", ["prune", name, "--abandoned", "-q"], None, leave)
         killed(table, "bare-kill", "bare", ["delete", name, "two", "-q"], None, take_three)
         between_calls(table, "bare-kill", "bare", ["delete", name, "two", "-q"], take_three, 1)
