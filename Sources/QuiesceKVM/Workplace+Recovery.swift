@@ -99,6 +99,13 @@ extension OpenGuest {
         let ports = Recovery.Ports(
             hypervisor: hypervisor, control: { control(for: $0) }, images: try images(), verifier: verifier,
             journal: workplace.journal, catalogue: workplace.catalogue,
+            deleteAgain: { run throws(Failure) in
+                var request = CommitRun.Request(.delete)
+                request.name = run.description
+                request.options.interruption = interruption
+                let merge = try merge(telling: listener)
+                _ = try await merge.execute(try await merge.plan(request), request)
+            },
             hooks: { () throws(Failure) in try HookCatalogue().hooks },
             guardian: { Manifest.guardWord(of: $0, in: state) },
             forgetGuardian: { Manifest.forgetGuard(of: $0, in: state) }, time: workplace.time)

@@ -65,6 +65,24 @@ extension RecoveryTests {
         try await expectNothingLeftToDo(world)
     }
 
+    @Test(
+        "a delete from the middle is made again; where that fails it is told, and closed for others to do",
+        arguments: [true, false])
+    func deletedFromTheMiddle(isPossible: Bool) async throws {
+        let world = try World()
+        #expect(try await world.run().exit == 0)
+        if !isPossible { world.log.refuse(.mergedIdle, Failure(.busy, "somebody else is at it")) }
+        let merges = world.plan.disks.map {
+            Merge(target: $0.target, top: $0.overlay, base: $0.base.path, isHead: false)
+        }
+        try await died(world, after: [.merging(merges)])
+        let report = try await recover(world)
+        #expect(report.exit == 0)
+        #expect(world.log.count(.mergedIdle) == 1)
+        #expect(world.log.details(of: .journalClosed).last == (isPossible ? "done" : "failed"))
+        #expect(report.text().contains("somebody else is at it") != isPossible)
+    }
+
     @Test("a merge that cannot be resumed leaves the overlays and the run open")
     func notResumed() async throws {
         let world = try await halfCommitted(1)

@@ -35,7 +35,9 @@ struct RecoveryTests {
             through: Recovery.Ports(
                 hypervisor: world.hypervisor, control: { _ in world.guest },
                 images: ScriptedImages(log: world.log, host: world.host), verifier: world.verifier,
-                journal: world.journal, catalogue: world.journal, hooks: { hooks }, guardian: { _ in guardian },
+                journal: world.journal, catalogue: world.journal,
+                deleteAgain: { [log = world.log] run throws(Failure) in try log.answer(.mergedIdle, run.description) },
+                hooks: { hooks }, guardian: { _ in guardian },
                 forgetGuardian: { [log = world.log] in log.hear(.guardForgotten, $0.description) },
                 time: world.time),
             interruption: world.interruption, isDryRun: isDryRun

@@ -158,12 +158,8 @@ extension Recovery {
     ) async throws(Failure) -> JournalEnding {
         let active = Dictionary(
             facts.disks.map { ($0.target, $0.activeImage?.path) }, uniquingKeysWith: { first, _ in first })
-        if run.going.isEmpty, let middle = run.merges.first(where: { !$0.isHead }) {
-            account.note(
-                .merge,
-                "\(middle.top) is whole still: the delete, commit or prune that was to merge it ends it when made again"
-            )
-            return .failed
+        if run.going.isEmpty, run.merges.contains(where: { !$0.isHead }) {
+            return try await finishDelete(run, &account)
         }
         let open = run.going.isEmpty ? run.merges.filter { active[$0.target] == $0.top } : []
         let lost = run.merges.first { merge in
@@ -188,6 +184,29 @@ extension Recovery {
         }
         try await remove(files, of: run, merged: open, &account)
         return run.overlays.isEmpty ? .done : .undone
+    }
+
+    /// Layers from the middle are known by more than their files: the delete is made again, which takes up where this one ended.
+    private func finishDelete(
+        _ run: UnfinishedRun, _ account: inout RecoverReport.Run
+    ) async throws(Failure) -> JournalEnding {
+        let tops = Set(run.merges.map(\.top))
+        var left = tops
+        for entry in try await ports.catalogue.entries(of: guest) where entry.fate.isPresent {
+            let overlays = try await overlays(of: entry)
+            guard !tops.isDisjoint(with: overlays) else { continue }
+            do throws(Failure) {
+                try await act(.merge, "\(entry.name), out of the middle", &account) { () throws(Failure) in
+                    try await ports.deleteAgain(entry.run)
+                }
+                left.subtract(overlays)
+            } catch {
+                account.note(.merge, "\(entry.name) could not be merged to the end: \(error.message)")
+            }
+        }
+        guard let file = left.min() else { return .done }
+        account.note(.merge, "\(file) stays: the delete, commit or prune that was to merge it ends it when made again")
+        return .failed
     }
 
     private func resume(_ merges: [Merge], _ account: inout RecoverReport.Run) async throws(Failure) {
