@@ -74,10 +74,12 @@ let longest = 60
 var holdsLock = true
 var pause: useconds_t = 100_000
 while true {
-    let asked = Watch.now()
+    let (asked, before) = (Watch.now(), idle)
+    // In a row: a thaw that failed may have waited behind whoever has the agent.
+    idle = 0
     switch domain.agentAnswer(to: #"{"execute":"guest-fsfreeze-thaw"}"#, timeoutSeconds: 5) {
     case .done(isZero: true):
-        idle = watch.isPast() && Watch.now() - asked < 2000 ? idle + 1 : 0
+        if watch.isPast(), Watch.now() - asked < 2000 { idle = before + 1 }
         if idle == 2 || watch.isPast(by: longest) { leave("thaw confirmed, nothing was frozen\n") }
         if idle == 1 { pause = 1_000_000 }
     case .done(isZero: false):
