@@ -7,13 +7,11 @@ import time
 
 import world
 from judge import Judge, back, resume, row, snapshot, target
+from world import MARK
 
 # What a case left to do in a while is waited for, what waits still for its moment is not.
 AGAIN = ("[ -e /run/faults.mark ] || kill $!; wait; pkill -CONT qemu-ga; "
          "systemctl reset-failed qemu-guest-agent; systemctl start qemu-guest-agent")
-
-# Behind what makes a fault inside: demanded afterwards.
-MARK = "&& >/run/faults.mark"
 
 
 def faulty(table, daemon, short):
@@ -53,7 +51,7 @@ def tell(table, attempt):
 
 def typed(on, name, place, line):
     judge = Judge("agent", name, "plain")
-    on.sh("rm -f /run/faults.mark")
+    on.unmade()
     begin = time.monotonic()
     process = on.halt(snapshot("plain"), place)
     taken = on.type(line, 20) is not None
@@ -72,7 +70,7 @@ def held(on, seconds):
     """Another client's call has the agent for that long, so that ours waits in libvirtd for its turn, and is carried out when
     the run that asked for it is gone."""
     judge = Judge("agent", f"held by another for {seconds} s, frozen after the end", "plain")
-    on.sh("rm -f /run/faults.mark")
+    on.unmade()
     begin = time.monotonic()
     process = on.halt(snapshot("plain"), "guest.freeze#1:before")
     taken = on.type(f"pkill -STOP qemu-ga; (sleep {seconds}; pkill -CONT qemu-ga) >/dev/null 2>&1 & "

@@ -10,7 +10,7 @@ import time
 import oracle
 import world
 from judge import Judge, resume, snapshot, target
-from world import virsh
+from world import MARK, virsh
 
 
 def away(daemon, seconds):
@@ -150,18 +150,17 @@ def baseline(table, daemon, short):
     command = ["virsh", "-q", "snapshot-create-as", on.name, "virsh", "--disk-only", "--atomic", "--quiesce",
                "--no-metadata"]
     freeze = "until [ -e /run/qga.state.isfrozen ]; do :; done; "
-    mark = "&& >/run/faults.mark"
     cases = [
         ("virsh killed", lambda process: process.kill(), None),
-        ("qemu-ga killed in the window", None, freeze + f"pkill -KILL qemu-ga {mark}"),
-        ("qemu-ga stopped in the freeze", None, freeze + f"pkill -STOP qemu-ga {mark}; sleep 14; pkill -CONT qemu-ga"),
+        ("qemu-ga killed in the window", None, freeze + f"pkill -KILL qemu-ga {MARK}"),
+        ("qemu-ga stopped in the freeze", None, freeze + f"pkill -STOP qemu-ga {MARK}; sleep 14; pkill -CONT qemu-ga"),
         ("libvirtd killed, back after 0 s", "daemon", None),
         ("libvirtd killed later, back after 0 s", "daemon", None),
     ]
     for turn, (name, what, line) in enumerate(cases * (1 if short else 2)):
         judge = Judge("virsh", f"{name}, {turn // len(cases) + 1}", "plain")
         if line:
-            on.sh("rm -f /run/faults.mark")
+            on.unmade()
             on.type(f"({line}) >/dev/null 2>&1 &", 20)
         process = subprocess.Popen(command, **world.QUIET)
         begin = time.monotonic()

@@ -34,6 +34,10 @@ def say(text):
     print(f"faults: {text}", file=sys.stderr, flush=True)
 
 
+# Behind what makes a fault inside a guest: demanded afterwards.
+MARK = "&& >/run/faults.mark"
+
+
 class Daemon:
     """libvirtd, ours alone."""
 
@@ -325,6 +329,9 @@ class LabGuest(Target):
             return None
         finally:
             os.close(console)
+
+    def unmade(self):
+        self.sh("rm -f /run/faults.mark")
 
     def made(self):
         """Whether what was typed has done it: it leaves /run/faults.mark then."""
