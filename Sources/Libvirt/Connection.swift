@@ -23,8 +23,8 @@ public final class Connection: Sendable {
         try self.init(try owned("virConnectOpen") { virConnectOpen(uri) })
     }
 
-    /// Connects as ``init(uri:)`` does, or fails when that time is over: a daemon that hangs takes a connection, and only an open one can
-    /// be kept alive. One that comes too late is closed.
+    /// Connects as ``init(uri:)`` does, or fails when that time is over: a daemon that hangs takes a connection, and
+    /// only an open one can be kept alive. One that comes too late is closed.
     public static func open(_ uri: String, withinMilliseconds limit: Int) throws(LibvirtError) -> Connection {
         final class Answer: Sendable {
             let result = Mutex<Result<Connection, LibvirtError>?>(nil)

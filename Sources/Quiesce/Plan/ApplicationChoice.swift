@@ -83,11 +83,9 @@ struct ApplicationChoice {
                 elsewhere.append("\(other.mountpoint) (\(other.type))")
                 continue
             }
-            for filesystem in [filesystem].compactMap(\.self)
-                + filesystems.filter({ Self.isPart($0.mountpoint, of: path) })
-            {
-                inside.formUnion(filesystem.targets.intersection(chosen))
-                outside.formUnion(filesystem.targets.subtracting(chosen))
+            for part in filesystems where part == filesystem || Self.isPart(part.mountpoint, of: path) {
+                inside.formUnion(part.targets.intersection(chosen))
+                outside.formUnion(part.targets.subtracting(chosen))
             }
             // What lies in memory is gone after any restart.
             for mount in otherMounts where Self.isPart(mount.mountpoint, of: path) {
@@ -121,7 +119,8 @@ struct ApplicationChoice {
         return nil
     }
 
-    /// Whether something is mounted inside the folder, as a log on a disk of its own is. A server whose folder is `/` owns not all that is mounted.
+    /// Whether it is mounted inside the folder, as a log on a disk of its own is. A server whose folder is `/` owns not
+    /// all that is mounted.
     private static func isPart(_ mountpoint: String, of path: String) -> Bool {
         path != "/" && mountpoint.hasPrefix(path + "/")
     }
