@@ -36,10 +36,10 @@ def faulty(table, daemon, short):
          "systemctl start qemu-guest-agent) >/dev/null 2>&1 &"),
     ]
     on = target("plain")
-    for name, place, line in cases if not short else [cases[5]]:
+    for name, place, line in table.mine(cases if not short else [cases[5]]):
         tell(table, lambda: typed(on, name, place, line))
     # Within the time that the guardian and the dead-man reckon with, and beyond it.
-    for seconds in (5, 14) if not short else (14,):
+    for seconds in table.mine((5, 14) if not short else (14,)):
         tell(table, lambda: held(on, seconds))
 
 
@@ -192,7 +192,7 @@ def lying(table, daemon, short):
     cases = [(command, lie, snapshot("plain")) for command, lies in (FEW if short else LIES).items() for lie in lies]
     people = [word for word in snapshot("plain") if word not in ("--json", "-q")]
     cases += [(command, lie, people) for command, lie in IN_WORDS[:1 if short else None]]
-    for command, lie, words in cases:
+    for command, lie, words in table.mine(cases):
         name = f"{command.removeprefix('guest-')} {lie}" + (", in words" if words is people else "")
         bound = round(slowest + waits(command, lie) + 1, 1)
         tell(table, lambda: lied(on, program, name, (lie, command, words), bound, largest))

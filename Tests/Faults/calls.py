@@ -11,8 +11,7 @@ from judge import Judge, back, row, snapshot, target
 def until_clean(table, suite, kind, words, what, arrange, step=1, prepare=None, most=400):
     """arrange(n) gives failpoint and environment; a run without a mark ends the series."""
     on = target(kind)
-    n = 1
-    while n <= most:
+    for n in table.mine(range(1, most + 1, step)):
         if prepare:
             prepare(on)
         judge = Judge(suite, f"{words[0]} {what} {n}", kind)
@@ -30,7 +29,6 @@ def until_clean(table, suite, kind, words, what, arrange, step=1, prepare=None, 
             judge.has_ended(ended)
         judge.aftermath()
         table.add(judge.row())
-        n += step
     table.add(row(suite, what, survived=False, why=f"not clean after {most}"))
 
 

@@ -32,66 +32,67 @@ def ours(table, daemon, short):
               "hypervisor.cut#1:during", "hypervisor.cut#1:after", "guest.thaw#1:before", "guest.thaw#1:during",
               "guest.thaw#1:after", "hypervisor.register#1:before", "hypervisor.merge#1:during"]
     delays = {"guest.freeze": 0.02, "hypervisor.cut": 0.012, "guest.thaw": 0.01, "hypervisor.merge": 0.1}
-    for place in places if not short else ["hypervisor.cut#1:before"]:
-        for seconds in (0, 5, 60) if not short else (0,):
-            name, moment = place.split(":")
-            judge = Judge("daemon", f"{name} {moment}, back after {seconds} s", "plain")
-            words = snapshot("plain")
-            if name.startswith("hypervisor.merge"):
-                on.stillpoint(*words)
-                words = ["commit", on.name, "-q"]
-            begin = time.monotonic()
-            pid = daemon.pid()
-            if moment == "during":
-                kill = f"(sleep {delays[name[:-2]]}; kill -9 {pid}) >/dev/null 2>&1 &"
-                process = on.spawn(words, f"{name}:before:run", {"STILLPOINT_FAILPOINT_RUN": kill})
-                while daemon.pid() == pid and process.poll() is None:
-                    time.sleep(0.005)
-            else:
-                process = on.halt(words, place)
-                daemon.kill()
-            # The run had come there, and the daemon that it talked to is gone.
-            judge.fired = bool(world.read(on.mark_file)) and daemon.pid() != pid
-            resume(process)
+    cases = [(place, seconds) for place in places for seconds in (0, 5, 60)]
+    for place, seconds in table.mine(cases if not short else [("hypervisor.cut#1:before", 0)]):
+        name, moment = place.split(":")
+        judge = Judge("daemon", f"{name} {moment}, back after {seconds} s", "plain")
+        words = snapshot("plain")
+        if name.startswith("hypervisor.merge"):
+            on.stillpoint(*words)
+            words = ["commit", on.name, "-q"]
+        begin = time.monotonic()
+        pid = daemon.pid()
+        if moment == "during":
+            kill = f"(sleep {delays[name[:-2]]}; kill -9 {pid}) >/dev/null 2>&1 &"
+            process = on.spawn(words, f"{name}:before:run", {"STILLPOINT_FAILPOINT_RUN": kill})
+            while daemon.pid() == pid and process.poll() is None:
+                time.sleep(0.005)
+        else:
+            process = on.halt(words, place)
             daemon.kill()
-            thread = away(daemon, seconds)
-            ended = on.finish(process, begin, 300)
-            thread.join()
-            judge.ended = ended
-            if virsh("domstate", on.name) == "shut off":
-                judge.case += " (lost by libvirt)"
-                judge.problems += found_again(on)
-            judge.demand(on.awaits_agent(180), "the agent does not answer")
-            if oracle.graph(on):
-                judge.demand(ended.status in (22, 25, 69, 70, 30), f"they disagree, and it exits {ended.status}")
-                told = on.stillpoint("doctor", on.name)
-                judge.demand(told.status == 25, f"they disagree, and doctor exits {told.status}")
-                repaired = on.stillpoint("recover", on.name, "--repair")
-                judge.demand(repaired.status in (0, 25), f"recover --repair exits {repaired.status}")
-                before = oracle.definition(on)
-                again = on.stillpoint("recover", on.name, "--repair")
-                judge.demand(again.status == repaired.status, f"the second recover --repair exits {again.status}")
-                judge.demand(before == oracle.definition(on), "the second recover --repair changed the domain")
-                judge.case += " (quarantine)"
-                judge.thawed_within(12)
-                judge.measure()
-                judge.problems += mended(on)
-                # What the disagreement held up is ended now, once.
-                judge.recover()
-                judge.recovered = repaired.status
-                judge.settle()
-            else:
-                if words[0] != "commit":
-                    judge.has_ended(ended)
-                judge.aftermath(thawed=12)
-            judge.demand(judge.frozen < 10_500, f"frozen for {judge.frozen} ms, 10 s were promised")
-            table.add(judge.row())
+        # The run had come there, and the daemon that it talked to is gone.
+        judge.fired = bool(world.read(on.mark_file)) and daemon.pid() != pid
+        resume(process)
+        daemon.kill()
+        thread = away(daemon, seconds)
+        ended = on.finish(process, begin, 300)
+        thread.join()
+        judge.ended = ended
+        if virsh("domstate", on.name) == "shut off":
+            judge.case += " (lost by libvirt)"
+            judge.problems += found_again(on)
+        judge.demand(on.awaits_agent(180), "the agent does not answer")
+        if oracle.graph(on):
+            judge.demand(ended.status in (22, 25, 69, 70, 30), f"they disagree, and it exits {ended.status}")
+            told = on.stillpoint("doctor", on.name)
+            judge.demand(told.status == 25, f"they disagree, and doctor exits {told.status}")
+            repaired = on.stillpoint("recover", on.name, "--repair")
+            judge.demand(repaired.status in (0, 25), f"recover --repair exits {repaired.status}")
+            before = oracle.definition(on)
+            again = on.stillpoint("recover", on.name, "--repair")
+            judge.demand(again.status == repaired.status, f"the second recover --repair exits {again.status}")
+            judge.demand(before == oracle.definition(on), "the second recover --repair changed the domain")
+            judge.case += " (quarantine)"
+            judge.thawed_within(12)
+            judge.measure()
+            judge.problems += mended(on)
+            # What the disagreement held up is ended now, once.
+            judge.recover()
+            judge.recovered = repaired.status
+            judge.settle()
+        else:
+            if words[0] != "commit":
+                judge.has_ended(ended)
+            judge.aftermath(thawed=12)
+        judge.demand(judge.frozen < 10_500, f"frozen for {judge.frozen} ms, 10 s were promised")
+        table.add(judge.row())
 
 
 def lost(table, daemon, short):
     """The same made on purpose, where no guest has to answer: with a commit that was killed in each of its states."""
     on = target("bare")
-    for place in ["hypervisor.merge#1:before", "hypervisor.merge#1:after", "journal.removing#1:after"][-1 if short else 0:]:
+    places = ["hypervisor.merge#1:before", "hypervisor.merge#1:after", "journal.removing#1:after"]
+    for place in table.mine(places[-1 if short else 0:]):
         judge = Judge("daemon", f"the domain lost, {place.replace(':', ' ')}", "bare")
         on.stillpoint(*snapshot("bare"))
         judge.was_killed(on.stillpoint("commit", on.name, "-q", failpoint=f"{place}:kill"))
@@ -157,7 +158,7 @@ def baseline(table, daemon, short):
         ("libvirtd killed, back after 0 s", "daemon", None),
         ("libvirtd killed later, back after 0 s", "daemon", None),
     ]
-    for turn, (name, what, line) in enumerate(cases * (1 if short else 2)):
+    for turn, (name, what, line) in table.mine(enumerate(cases * (1 if short else 2))):
         judge = Judge("virsh", f"{name}, {turn // len(cases) + 1}", "plain")
         if line:
             on.unmade()

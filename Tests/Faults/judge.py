@@ -46,7 +46,7 @@ class Judge:
         self.begin = time.monotonic()
         self.ended = None
         self.frozen = self.after = self.recovered = self.bound = ""
-        self.fired = None
+        self.fired = self.stays = None
         self.runs = oracle.runs(self.on)
         if self.on.mountpoints:
             self.on.stalls()
@@ -103,6 +103,9 @@ class Judge:
         first = self.on.stillpoint("recover", self.on.name)
         self.recovered = first.status
         self.demand(first.status == 0, f"recover exits {first.status}: {first.last_line}")
+        if self.stays:
+            layers = [os.path.basename(layer) for chain in oracle.chains(self.on).values() for layer in chain]
+            self.demand(any(layer.startswith(self.stays) for layer in layers), f"{self.stays} went too: {layers}")
         self.look()
         before = oracle.definition(self.on)
         again = self.on.stillpoint("recover", self.on.name)

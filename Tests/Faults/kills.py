@@ -19,13 +19,14 @@ def points(ended):
 
 
 def called(command):
-    return "undo" if "--undo" in command else command[0]
+    return " ".join([command[0], *(word for word in command if word in ("--undo", "--keep", "--disk"))])
 
 
-def killed(table, suite, kind, command, few, prepare=None):
+def killed(table, suite, kind, command, few, prepare=None, stays=None):
     """A command killed before and after each of its steps.
 
     few: these steps alone, as the short way.
+    stays: a layer that is none of the command's, and is there when recover has ended it.
     """
     on = target(kind)
     if prepare:
@@ -36,16 +37,15 @@ def killed(table, suite, kind, command, few, prepare=None):
     if clean.status not in (0, 12) or not names:
         table.add(row(suite, "clean", exit=clean.status, survived=False, why=clean.last_line))
         return
-    for name in names:
-        for moment in ("before", "after"):
-            if few and f"{name}:{moment}" not in few:
-                continue
-            if prepare:
-                prepare(on)
-            judge = Judge(suite, f"{called(command)} {name} {moment}", kind)
-            judge.was_killed(on.stillpoint(*command, failpoint=f"{name}:{moment}:kill"))
-            judge.aftermath(judge.ended.killed_at)
-            table.add(judge.row())
+    places = [f"{name}:{moment}" for name in names for moment in ("before", "after")]
+    for place in table.mine(place for place in places if not few or place in few):
+        if prepare:
+            prepare(on)
+        judge = Judge(suite, f"{called(command)} {place.replace(':', ' ')}", kind)
+        judge.stays = stays
+        judge.was_killed(on.stillpoint(*command, failpoint=f"{place}:kill"))
+        judge.aftermath(judge.ended.killed_at)
+        table.add(judge.row())
 
 
 def between_calls(table, suite, kind, command, prepare, step):
@@ -53,7 +53,7 @@ def between_calls(table, suite, kind, command, prepare, step):
     been switched and nobody has heard. Their number is another each time, so it goes on until none is left."""
     on = target(kind)
     was_ready = False
-    for n in itertools.count(1, step):
+    for n in table.mine(itertools.count(1, step)):
         prepare(on)
         judge = Judge(suite, f"{command[0]} libvirt.call#{n} after", kind)
         ended = on.stillpoint(*command, failpoint=f"libvirt.call#{n}:after:kill")
@@ -68,7 +68,7 @@ def between_calls(table, suite, kind, command, prepare, step):
         judge.aftermath(ended.killed_at)
         table.add(judge.row())
     # A layer from the middle goes without a switch.
-    if not was_ready and step == 1 and command[0] == "commit":
+    if not was_ready and step == table.parts == 1 and command[0] == "commit":
         table.add(row(suite, f"{command[0]} between ready and pivot", fired=False, survived=False,
                       why="not made: no kill left a job that was ready"))
 
@@ -98,7 +98,11 @@ def bare(table, daemon, short):
         killed(table, "bare-kill", "bare", ["revert", name, "--undo", "--destroy", "-q"], None, leave)
         target("bare").restore()
         killed(table, "bare-kill", "bare", ["prune", name, "--abandoned", "-q"], None, leave)
+        killed(table, "bare-kill", "bare", ["prune", name, "--keep", "0", "-q"], None, leave)
         killed(table, "bare-kill", "bare", ["delete", name, "two", "-q"], None, take_three)
+        # Two layers as one, and one disk of two, both out of the middle.
+        killed(table, "bare-kill", "bare", ["prune", name, "--keep", "1", "-q"], None, take_three, "b.three")
+        killed(table, "bare-kill", "bare", ["commit", name, "two", "--disk", "vda", "-q"], None, take_three, "b.two")
         between_calls(table, "bare-kill", "bare", ["delete", name, "two", "-q"], take_three, 1)
     # A branch that never was stays listed, and would excuse files of the same names.
     target("bare").restore()
@@ -122,7 +126,7 @@ def with_guardian(table, daemon, short):
     on = target("plain")
     places = ["guest.steady#1:after", "guardian.arm#1:after", "guest.freeze#1:before", "guest.freeze#1:after",
               "hypervisor.cut#1:before", "hypervisor.cut#1:after", "guest.thaw#1:before"]
-    for place in places if not short else ["hypervisor.cut#1:after"]:
+    for place in table.mine(places if not short else ["hypervisor.cut#1:after"]):
         judge = Judge("kill-both", place.replace(":", " "), "plain")
         begin = time.monotonic()
         process = on.halt(snapshot("plain"), place)
@@ -141,7 +145,7 @@ def with_guardian(table, daemon, short):
 def two(table, daemon, short):
     """One wins, the other is told to come back."""
     on = target("plain")
-    for place in ["hypervisor.observe#1:before", "guest.freeze#1:before", "hypervisor.cut#1:after"]:
+    for place in table.mine(["hypervisor.observe#1:before", "guest.freeze#1:before", "hypervisor.cut#1:after"]):
         judge = Judge("two", f"second comes {place.replace(':', ' ')}", "plain")
         begin = time.monotonic()
         process = on.halt(snapshot("plain"), place)
@@ -155,7 +159,7 @@ def two(table, daemon, short):
         judge.demand(judge.ended.status in (0, 11), f"the first exits {judge.ended.status}: {judge.ended.last_line}")
         judge.aftermath()
         table.add(judge.row())
-    for turn in range(1 if short else 3):
+    for turn in table.mine(range(1 if short else 3)):
         judge = Judge("two", f"both at once, {turn + 1}", "plain")
         begin = time.monotonic()
         pair = [on.spawn([*snapshot("plain")[:3], name, "--no-hooks", "-q"]) for name in ("faults", "other")]

@@ -160,7 +160,7 @@ class Target:
         return Ended(process.returncode, output, errors, time.monotonic() - begin, read(self.mark_file),
                      read(self.trace_file).splitlines())
 
-    def stillpoint(self, *words, failpoint=None, environment=None, timeout=180):
+    def stillpoint(self, *words, failpoint=None, environment=None, timeout=300):
         begin = time.monotonic()
         return self.finish(self.spawn(words, failpoint, environment), begin, timeout)
 
