@@ -280,9 +280,12 @@ lease_for() {
 }
 
 # lease: from here the lock is ours, for STILLPOINT_LEASE_S seconds at most.
-lease() {
-    lease_for "$STILLPOINT_LEASE_S"
-    echo "$now $STILLPOINT_LEASE_S" >"$state/start"
+lease() { begin_lease "$STILLPOINT_LEASE_S"; }
+
+# begin_lease SECONDS: the same for what begins in `prepare` already, while others still prepare.
+begin_lease() {
+    lease_for "$1"
+    echo "$now $1" >"$state/start"
 }
 
 # lease_off: nothing is locked, and the clients are idle again.

@@ -303,6 +303,71 @@ case_down() {
     nothing_left
 }
 
+# The engines take no writes: a replica, a server or a file that is read-only. They are held all the same, or refused with the reason.
+case_read_only() {
+    local fixed=/srv/data/sqlite/fixed.db
+    install -o postgres -g postgres /dev/null /var/lib/postgresql/15/main/standby.signal
+    systemctl restart postgresql@15-main
+    hook postgresql probe
+    expect 0 '*"state":"running","role":"replica"*'
+    for mode in checkpoint backup; do
+        hook postgresql prepare STILLPOINT_PARAM_MODE=$mode
+        expect 0 '*'
+        hook postgresql pre-freeze STILLPOINT_PARAM_MODE=$mode
+        expect 0 '*"relation" : "atLeast", "lsn" : "[0-9A-F]*/*'
+        hook postgresql post-thaw STILLPOINT_PARAM_MODE=$mode
+        if [[ $mode == backup ]]; then expect 0 '{"held":true*'; else expect 0 '{"held":null}'; fi
+    done
+    # A standby that lets nobody in while it recovers: told in its own words, and nothing is prepared.
+    "${psql[@]}" -c 'ALTER SYSTEM SET hot_standby = off' || echo 'hot_standby = off' >>/var/lib/postgresql/15/main/postgresql.auto.conf
+    systemctl restart --no-block postgresql@15-main
+    by 20 eval '[[ $("${psql[@]}" -c "SELECT 1" 2>&1) == *"not accepting"* ]]'
+    hook postgresql prepare
+    [[ $code != 0 && $err == *'not accepting'* ]] || bad "a standby that lets nobody in: $code '$out' '$err'"
+    sed -i /hot_standby/d /var/lib/postgresql/15/main/postgresql.auto.conf
+    rm /var/lib/postgresql/15/main/standby.signal
+    systemctl restart postgresql@15-main
+    "${psql[@]}" -c 'ALTER ROLE postgres SET default_transaction_read_only = on'
+    hook postgresql prepare
+    expect 0 '*'
+    hook postgresql pre-freeze
+    expect 0 '*"relation" : "atLeast"*'
+    hook postgresql post-thaw
+    "${psql[@]}" -c 'SET default_transaction_read_only = off' -c 'ALTER ROLE postgres RESET default_transaction_read_only'
+
+    mariadb -e 'SET GLOBAL read_only = 1'
+    redis-cli replicaof 127.0.0.1 1 >/dev/null
+    for engine in mysql redis; do
+        hook "$engine" probe
+        expect 0 '*"state":"running"*'
+        [[ $engine != redis || $out == *'"role":"replica"'* ]] || bad "no replica: $out"
+        hook "$engine" prepare
+        expect 0 '*'
+        hook "$engine" pre-freeze
+        expect 0 '*"relation":"exact"*'
+        hook "$engine" post-thaw
+        expect 0 '{"held":true*'
+    done
+    redis-cli replicaof no one >/dev/null
+    mariadb -e 'SET GLOBAL read_only = 0'
+
+    # With one that can be held: that one is free afterwards.
+    sqlite3 "$fixed" 'CREATE TABLE probe (n int)'
+    chattr +i "$fixed"
+    echo "$fixed" >>"$list"
+    hook sqlite prepare
+    [[ $code != 0 ]] || hook sqlite pre-freeze
+    expect 77 '*readonly*'
+    check within 5 write sqlite
+    hook sqlite post-thaw
+    chattr -i "$fixed"
+    rm "$fixed"
+    sed -i '\|/fixed.db$|d' "$list"
+    for engine in postgresql mysql redis sqlite; do check within 5 write "$engine"; done
+    percentage
+    nothing_left
+}
+
 # The engines crash right after a cut and recover to what was recorded.
 case_recovers() {
     local position wrong rows writer
