@@ -99,9 +99,9 @@ extension OpenGuest {
         let ports = Recovery.Ports(
             hypervisor: hypervisor, control: { control(for: $0) }, images: try images(), verifier: verifier,
             journal: workplace.journal, catalogue: workplace.catalogue,
-            deleteAgain: { run throws(Failure) in
+            mergeAgain: { groups throws(Failure) in
                 var request = CommitRun.Request(.delete)
-                request.name = run.description
+                request.groups = groups
                 request.options.interruption = interruption
                 let merge = try merge(telling: listener)
                 _ = try await merge.execute(try await merge.plan(request), request)
@@ -114,16 +114,26 @@ extension OpenGuest {
     }
 
     /// Waits for no run that is alive: that is `.busy`. The guardian of a run that is gone holds its lock until the guest
-    /// is thawed: the same thaw is sent meanwhile, and its end is awaited.
+    /// is thawed, or a minute beyond its deadline: it sends the same thaw, and its end is awaited.
     func recovered<Value>(
         _ interruption: Interruption, _ body: () async throws(Failure) -> Value
     ) async throws(Failure) -> Value {
         var wait = Duration.zero
         if try GuestLock.holder(of: identity, in: lockFolder) != nil, try await guest.owner()?.isOver == true {
-            wait = .seconds(60)
+            // Its deadline is half a minute away at most, and its last call takes as long.
+            wait = .seconds(150)
         }
-        return try await owned(for: "recover", by: .random(), waiting: wait, interruption: interruption) {
-            _ throws(Failure) in try await body()
+        do throws(Failure) {
+            return try await owned(for: "recover", by: .random(), waiting: wait, interruption: interruption) {
+                _ throws(Failure) in try await body()
+            }
+        } catch {
+            guard error.status == .busy, wait > .zero, try await guest.owner()?.isOver == true,
+                try await ledger.unfinished(of: identity).contains(where: \.mayHaveFrozen)
+            else { throw error }
+            throw Failure(
+                .maybeFrozen, "\(identity.name) may still be frozen: no thaw was confirmed (\(error.message))",
+                hint: "stillpoint thaw \(identity.name)")
         }
     }
 }

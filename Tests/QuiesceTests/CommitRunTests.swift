@@ -161,6 +161,37 @@ struct CommitRunTests {
         #expect(try CommitPlan(request, facts, lineage, [], at: Sample.start).removed.isEmpty)
     }
 
+    @Test(
+        "of a merge of neighbours that was begun, all go: what is not merged yet is, what is merged is removed; not what fell out of a chain that has no base",
+        arguments: [("base a b c", 1, ["/i/b", "/i/a"]), ("base c", 0, ["/i/b", "/i/a"]), ("other c", 0, [])])
+    func again(_ chain: String, _ steps: Int, _ removed: [String]) throws {
+        let lineage = try Family(chain, snapshots: ["one": "a", "two": "b", "three": "c"]).lineage
+        var facts = try Sample.facts()
+        facts.disks.removeLast()
+        var request = CommitRun.Request(.delete)
+        request.groups = [.init(layers: ["/i/b", "/i/a"], base: "/i/base", isMerged: chain == "base c")]
+        let plan = try CommitPlan(request, facts, lineage, [], at: Sample.start)
+        #expect(plan.steps.count == steps && plan.removed == removed)
+        #expect(plan.finished.map(\.name) == ["one", "two"])
+    }
+
+    @Test("what has gone into its base already is not merged again: what else lay on it is laid there, and it goes")
+    func heirsAgain() throws {
+        var lineage = try Family("base r", snapshots: ["one": "a", "two": "b"], left: ["base a b"]).lineage
+        lineage.snapshots[0].entry?.fate = .merging
+        var facts = try Sample.facts()
+        facts.disks.removeLast()
+        var request = CommitRun.Request(.delete)
+        request.groups = [.init(layers: ["/i/a"], base: "/i/base", isMerged: true)]
+        let plan = try CommitPlan(request, facts, lineage, [], at: Sample.start)
+        #expect(
+            plan.steps.map(\.place) == [.merged] && plan.steps.map(\.heirs) == [[.init(path: "/i/b", format: "qcow2")]])
+        #expect(plan.removed == ["/i/a"])
+        // Were it not merged, it would change the image under the guest.
+        request.groups[0].isMerged = false
+        #expect(throws: Failure.self) { try CommitPlan(request, facts, lineage, [], at: Sample.start) }
+    }
+
     @Test("what is not there cannot be committed", arguments: ["other", "nightly2"])
     func unknownName(_ name: String) async throws {
         let world = try await world()

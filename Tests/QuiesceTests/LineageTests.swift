@@ -93,6 +93,14 @@ struct LineageTests {
         #expect(try family.steps(merging: "a", "r", dropping: 0) == ["r>base"])
     }
 
+    @Test("nothing goes into an image that the guest writes to, and nobody goes back onto it")
+    func written() throws {
+        let family = try Family("base", snapshots: ["one": "a"], left: ["base a"])
+        let failure = try #require(throws: Failure.self) { try family.steps(merging: "a") }
+        #expect(failure.status == .refused && failure.message.contains("the guest writes to /i/base itself"))
+        #expect(failure.hint?.contains("prune") == true)
+    }
+
     @Test("an heir on an abandoned branch is laid on the base, and the branch's own layers are merged where they are")
     func heirs() throws {
         let family = try Family("base a r", snapshots: ["one": "a", "two": "b", "three": "c"], left: ["base a b c"])

@@ -65,22 +65,90 @@ extension RecoveryTests {
         try await expectNothingLeftToDo(world)
     }
 
-    @Test(
-        "a delete from the middle is made again; where that fails it is told, and closed for others to do",
-        arguments: [true, false])
-    func deletedFromTheMiddle(isPossible: Bool) async throws {
+    /// A good snapshot, and a merge of some of its disks, not from the top, that dies after its first entry.
+    private func diedInTheMiddle(of disks: Int = 2) async throws -> World {
         let world = try World()
         #expect(try await world.run().exit == 0)
-        if !isPossible { world.log.refuse(.mergedIdle, Failure(.busy, "somebody else is at it")) }
-        let merges = world.plan.disks.map {
+        let merges = world.plan.disks.prefix(disks).map {
             Merge(target: $0.target, top: $0.overlay, base: $0.base.path, isHead: false)
         }
         try await died(world, after: [.merging(merges)])
+        return world
+    }
+
+    @Test("a merge in the middle is made again, of the disks that it was of and no others", arguments: [1, 2])
+    func inTheMiddle(of disks: Int) async throws {
+        let world = try await diedInTheMiddle(of: disks)
+        #expect(try await recover(world).exit == 0)
+        let again = world.plan.disks.prefix(disks).map { "\($0.overlay)>\($0.base.path)" }.joined(separator: " ")
+        #expect(world.log.details(of: .mergedIdle) == [again] && world.log.count(.merge) == 0)
+        #expect(world.log.details(of: .journalClosed).last == "done")
+    }
+
+    @Test(
+        "what refuses it is told and closes it; else it stays open",
+        arguments: [Quiesce.ExitStatus.refused, .busy, .interrupted, .quarantined])
+    func notInTheMiddle(_ status: Quiesce.ExitStatus) async throws {
+        let world = try await diedInTheMiddle()
+        world.log.refuse(.mergedIdle, Failure(status, "somebody else is at it"))
         let report = try await recover(world)
-        #expect(report.exit == 0)
-        #expect(world.log.count(.mergedIdle) == 1)
-        #expect(world.log.details(of: .journalClosed).last == (isPossible ? "done" : "failed"))
-        #expect(report.text().contains("somebody else is at it") != isPossible)
+        let isRefused = status == .refused
+        #expect(report.exit == (isRefused ? 0 : status.rawValue))
+        #expect(report.text().contains("somebody else is at it"))
+        #expect(try await world.journal.unfinished().count == (isRefused ? 0 : 1))
+    }
+
+    @Test("a job that QEMU went on with is ended first")
+    func runningInTheMiddle() async throws {
+        var world = try await diedInTheMiddle()
+        world.hypervisor.seeing = { disks in
+            var disks = disks
+            disks[0].blockJob = "commit"
+            return disks
+        }
+        #expect(try await recover(world).exit == 0)
+        #expect(world.log.count(.merge) == 1 && world.log.heard(.merge, before: .mergedIdle))
+    }
+
+    @Test("what was laid on a merge's top since makes it one from the middle")
+    func laidOnSince() async throws {
+        var world = try await halfCommitted(0)
+        world.hypervisor.seeing = { disks in
+            var disks = disks
+            let image = ImageLayer(path: "/srv/kvm/since", format: "qcow2")
+            disks[0].liveChain.insert(image, at: 0)
+            disks[0].qemuChain = disks[0].liveChain
+            disks[0].savedImage = image.path
+            return disks
+        }
+        #expect(try await recover(world).exit == 0)
+        #expect(world.log.count(.mergedIdle) == 1 && world.log.count(.remove) == 0)
+    }
+
+    @Test("what the guest is neither on nor went back from is left alone: nobody knows what is in it")
+    func elsewhere() async throws {
+        var world = try await halfCommitted(0)
+        world.hypervisor.seeing = { disks in
+            disks.map { disk in
+                var disk = disk
+                let image = ImageLayer(path: disk.liveChain[0].path + ".else", format: "qcow2")
+                disk.liveChain = [image] + disk.liveChain.dropFirst()
+                (disk.qemuChain, disk.savedImage) = (disk.liveChain, image.path)
+                return disk
+            }
+        }
+        let report = try await recover(world)
+        #expect(report.exit == 0 && report.text().contains("nobody knows"))
+        #expect(world.log.count(.mergedIdle) == 0 && world.log.count(.remove) == 0 && world.host.overlays.count == 2)
+        #expect(world.log.details(of: .journalClosed).last == "failed")
+    }
+
+    @Test("a guest that is paused has its merge resumed, since QEMU is there")
+    func resumedPaused() async throws {
+        var world = try await halfCommitted(0)
+        world.hypervisor.facts.power = .paused("I/O error")
+        #expect(try await recover(world).exit == 0)
+        #expect(world.log.count(.merge) == 1 && world.host.overlays.isEmpty)
     }
 
     @Test("a merge that cannot be resumed leaves the overlays and the run open")

@@ -36,7 +36,12 @@ struct RecoveryTests {
                 hypervisor: world.hypervisor, control: { _ in world.guest },
                 images: ScriptedImages(log: world.log, host: world.host), verifier: world.verifier,
                 journal: world.journal, catalogue: world.journal,
-                deleteAgain: { [log = world.log] run throws(Failure) in try log.answer(.mergedIdle, run.description) },
+                mergeAgain: { [log = world.log] groups throws(Failure) in
+                    try log.answer(
+                        .mergedIdle,
+                        groups.map { ($0.layers + [$0.base]).joined(separator: ">") + ($0.isMerged ? "!" : "") }
+                            .joined(separator: " "))
+                },
                 hooks: { hooks }, guardian: { _ in guardian },
                 forgetGuardian: { [log = world.log] in log.hear(.guardForgotten, $0.description) },
                 time: world.time),
@@ -122,6 +127,7 @@ struct RecoveryTests {
         let manifest = try #require(world.journal.manifests.first)
         #expect(manifest.verdict.consistency == level)
         #expect(manifest.cut?.at == Sample.start && manifest.members.first?.freeze?.guestReported.frozen == 2)
+        #expect(manifest.members.first?.guardian == .armed)
     }
 
     @Test("--no-metadata stays out of libvirt, and a name that another has taken is told")

@@ -50,11 +50,22 @@ struct RevertRunTests {
         let report = try await scene.revert(request())
         #expect(
             scene.heard(since: before) == [
-                .observe, .journalOpened, .staging, .stage, .reverting, .poweredOff, .definition, .branchKept, .defined,
-                .disks, .started, .disks, .restored, .journalClosed,
+                .observe, .journalOpened, .staging, .stage, .reverting, .poweredOff, .disks, .definition, .branchKept,
+                .defined, .disks, .started, .disks, .restored, .journalClosed,
             ])
         #expect(report.state == .running && report.disks.map(\.left) == [Sample.rootOverlay, Sample.dataOverlay])
         #expect(report.notes.isEmpty && scene.world.host.harm.isEmpty)
+    }
+
+    @Test("what somebody lays on its disks meanwhile is not left behind unseen: refused, and as before")
+    func changedMeanwhile() async throws {
+        let scene = try await Scene()
+        var disks = scene.world.plan.disks
+        disks[0].overlay = "/srv/kvm/theirs"
+        scene.world.log.cue(.poweredOff) { [host = scene.world.host, disks] in host.move([disks[0]]) }
+        let failure = await #expect(throws: Failure.self) { try await scene.revert(request()) }
+        #expect(failure?.status == .refused && failure?.message.contains("/srv/kvm/theirs") == true)
+        #expect(scene.world.log.count(.branchKept) == 0 && scene.world.log.count(.started) == 1)
     }
 
     @Test("a running guest is refused without leave, and nothing is made")

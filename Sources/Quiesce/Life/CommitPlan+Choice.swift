@@ -20,6 +20,29 @@ extension CommitPlan {
             try self.init(pruning: rule, uses, lineage, isActive, now)
             return
         }
+        if !request.branches.isEmpty {
+            try self.init(merging: [], dropping: request.branches, in: lineage, isActive: isActive)
+            try refuseUsed(uses, lineage, request.command)
+            return
+        }
+        if !request.groups.isEmpty {
+            let chains = Array(lineage.active.values) + lineage.abandoned.flatMap(\.chains.values)
+            var merged: [String: ImageLayer] = [:]
+            for group in request.groups where group.isMerged {
+                let base = chains.lazy.flatMap(\.self).first { $0.path == group.base }
+                for layer in group.layers { merged[layer] = base }
+            }
+            try self.init(
+                merging: Set(request.groups.flatMap(\.layers)), merged: merged, in: lineage, isActive: isActive)
+            // What is in no chain any more has gone into its base, where a chain has that.
+            for group in request.groups where lineage.images.contains(group.base) {
+                removed += group.layers.filter { layer in
+                    !lineage.images.contains(layer) && lineage.strangers[layer] == nil && !removed.contains(layer)
+                }
+            }
+            try refuseUsed(uses, lineage, request.command)
+            return
+        }
         var dropped: Set<RunID> = []
         var doomed: Set<String> = []
         var gone: Lineage.Snapshot?

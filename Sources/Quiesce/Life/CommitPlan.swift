@@ -11,6 +11,8 @@ public struct CommitPlan: Sendable {
             case off(isHead: Bool)
             /// On a branch that a revert left.
             case abandoned
+            /// Nowhere any more: its content is in the base, and only its heirs still lie on it.
+            case merged
         }
 
         public var target: DiskTarget
@@ -46,11 +48,14 @@ public struct CommitPlan: Sendable {
     /// - Parameters:
     ///   - doomed: overlays that go into what they lie on.
     ///   - dropped: branches that go as they are.
+    ///   - merged: those of them that have gone there already, and where.
     ///   - isActive: the guest has a QEMU process.
     init(
-        merging doomed: Set<String>, dropping dropped: Set<RunID> = [], in lineage: Lineage, isActive: Bool
+        merging doomed: Set<String>, dropping dropped: Set<RunID> = [], merged: [String: ImageLayer] = [:],
+        in lineage: Lineage, isActive: Bool
     ) throws(Failure) {
         guest = lineage.guest
+        replaced = merged
         let base = lineage.without(dropped)
         try drop(dropped, lineage, base)
         for (target, chain) in base.active.sorted(by: { $0.key < $1.key }) {
@@ -58,7 +63,7 @@ public struct CommitPlan: Sendable {
         }
         for branch in base.abandoned {
             for (target, chain) in branch.chains.sorted(by: { $0.key < $1.key }) {
-                try add(chain, target, doomed, base) { _ in .abandoned }
+                try add(chain, target, doomed, base, merged) { _ in .abandoned }
             }
         }
         settle(lineage, base, doomed)
@@ -67,7 +72,7 @@ public struct CommitPlan: Sendable {
     /// The runs of layers in one chain that go. Some of it may be another chain's as well.
     private mutating func add(
         _ chain: [ImageLayer], _ target: DiskTarget, _ doomed: Set<String>, _ lineage: Lineage,
-        _ place: (_ isHead: Bool) -> Step.Place
+        _ gone: [String: ImageLayer] = [:], _ place: (_ isHead: Bool) -> Step.Place
     ) throws(Failure) {
         var index = 0
         while index < chain.count {
@@ -79,9 +84,10 @@ public struct CommitPlan: Sendable {
             while index < chain.count, doomed.contains(chain[index].path) { index += 1 }
             guard index < chain.count, !steps.contains(where: { $0.top == chain[start] }) else { continue }
             let merged = chain[start..<index].map(\.path)
-            try refuseCompany(of: merged, on: chain[index], target, lineage)
+            let isMerged = gone[chain[start].path] != nil
+            if !isMerged { try refuseCompany(of: merged, on: chain[index], target, lineage) }
             let above = start > 0 ? chain[start - 1].path : nil
-            let place = place(start == 0)
+            let place = isMerged ? .merged : place(start == 0)
             let heirs = lineage.children(of: chain[start].path).filter { heir in
                 if case .live = place { heir != above } else { true }
             }
@@ -98,6 +104,12 @@ public struct CommitPlan: Sendable {
     private func refuseCompany(
         of merged: [String], on base: ImageLayer, _ target: DiskTarget, _ lineage: Lineage
     ) throws(Failure) {
+        if lineage.active.values.contains(where: { $0.first?.path == base.path }) {
+            throw Failure(
+                .refused,
+                "\(target): the guest writes to \(base.path) itself, which \(merged.first ?? "a layer") would change under it",
+                hint: "give up what the reverts left:   stillpoint prune \(guest.name) --abandoned")
+        }
         for (upper, lower) in zip(merged, Array(merged.dropFirst()) + [base.path]) {
             let siblings = lineage.children(of: lower).subtracting([upper])
             if let sibling = siblings.min() {

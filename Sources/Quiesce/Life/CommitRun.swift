@@ -15,11 +15,29 @@ public struct CommitRun: Sendable {
         public var children = false
         public var disks: [DiskTarget] = []
         public var rule: PruneRule?
+        /// These layers and nothing else, of merges that were begun.
+        public var groups: [LayerGroup] = []
+        /// These branches that reverts left go, and nothing is merged.
+        public var branches: Set<RunID> = []
         /// A use of the snapshot that this ends.
         public var ending: RunID?
         public var options = MergeOptions()
 
         public init(_ command: Command = .commit) { self.command = command }
+    }
+
+    /// Layers that go, newest first, and the image that they go into.
+    public struct LayerGroup: Sendable, Hashable {
+        public var layers: [String]
+        public var base: String
+        /// They have gone into it: what else lies on them has only to be laid on it.
+        public var isMerged: Bool
+
+        public init(layers: [String], base: String, isMerged: Bool) {
+            self.layers = layers
+            self.base = base
+            self.isMerged = isMerged
+        }
     }
 
     let guest: GuestIdentity
@@ -46,8 +64,15 @@ public struct CommitRun: Sendable {
     public func execute(
         _ plan: CommitPlan, _ request: Request, as run: RunID = .random()
     ) async throws(Failure) -> CommitReport {
+        guard plan.steps.isEmpty || plan.droppedBranches.isEmpty else {
+            // Before anything is written to that it lies on, a branch is gone: a merge may stop half-way, and one could go back.
+            var first = Request(request.command)
+            first.branches = Set(plan.droppedBranches.map(\.run))
+            let dropped = try await execute(try await self.plan(first), first)
+            return try await execute(try await self.plan(request), request, as: run).after(dropped)
+        }
         let begin = ports.time.now
-        var isRemoving = false
+        var isHalfWay = false
         try await ports.journal.open(run, for: guest, named: plan.title, at: ports.time.wall)
         do throws(Failure) {
             if !plan.steps.isEmpty {
@@ -55,12 +80,16 @@ public struct CommitRun: Sendable {
                 for entry in plan.written { try await ports.catalogue.mark(entry.run, .merging) }
                 try await mergeLive(plan, request.options)
                 try await mergeIdle(plan, request.options.interruption)
+                isHalfWay = plan.steps.contains { !$0.heirs.isEmpty }
+                for step in plan.steps {
+                    for heir in step.heirs { try await ports.layers.rest(heir, on: step.base) }
+                }
                 try await redefine(plan)
             }
             try await settle(plan)
             if !plan.removed.isEmpty {
                 try await ports.journal.record(.removing(files: plan.removed), of: run, at: ports.time.wall)
-                isRemoving = true
+                isHalfWay = true
                 try await ports.images.remove(plan.removed, of: run)
             }
             try await forget(plan)
@@ -70,7 +99,7 @@ public struct CommitRun: Sendable {
             }
         } catch {
             // Half-way it stays open, for `recover` to go on with.
-            if !isRemoving, await hasMovedNothing(plan) {
+            if !isHalfWay, await hasMovedNothing(plan) {
                 try? await ports.journal.close(run, .failed, at: ports.time.wall)
             }
             throw error
@@ -106,20 +135,17 @@ public struct CommitRun: Sendable {
     }
 
     private func mergeIdle(_ plan: CommitPlan, _ interruption: Interruption?) async throws(Failure) {
-        for step in plan.steps where step.liveMerge == nil {
+        for step in plan.steps where step.liveMerge == nil && step.place != .merged {
             try interruption?.check()
             tell(.doing("merging \(step.target): \(step.top.path)"))
             try await ports.layers.merge(step.top, into: step.base)
-        }
-        for step in plan.steps {
-            for heir in step.heirs { try await ports.layers.rest(heir, on: step.base) }
         }
     }
 
     /// The saved definition names the newest layers and nothing below: libvirt keeps a `<backingStore>` in it from the cut
     /// on, does not follow a merge with it, and at the next start believes it over the images (measured on 9.0).
     private func redefine(_ plan: CommitPlan) async throws(Failure) {
-        let steps = plan.steps.filter { $0.place != .abandoned }
+        let steps = plan.steps.filter { ![.abandoned, .merged].contains($0.place) }
         let disks = try await ports.hypervisor.disks()
         var images: [DiskTarget: ImageLayer] = [:]
         for step in steps {
@@ -163,7 +189,8 @@ public struct CommitRun: Sendable {
 
     /// An image grows by what is merged into it, but never beyond its disk.
     private func refuseWithoutRoom(_ plan: CommitPlan) async throws(Failure) {
-        for (folder, steps) in Dictionary(grouping: plan.steps, by: { OverlayNames.folder(of: $0.base.path) }) {
+        let growing = plan.steps.filter { $0.place != .merged }
+        for (folder, steps) in Dictionary(grouping: growing, by: { OverlayNames.folder(of: $0.base.path) }) {
             guard let free = await ports.layers.freeBytes(in: folder) else { continue }
             var wanted = Int64(0)
             for step in steps {
@@ -189,7 +216,8 @@ extension CommitPlan.Step {
     var merge: Merge {
         Merge(
             target: target, top: top.path, base: base.path,
-            isHead: [.live(isHead: true), .off(isHead: true)].contains(place))
+            isHead: [.live(isHead: true), .off(isHead: true)].contains(place),
+            isOnBranch: place == .abandoned ? true : nil)
     }
 
     /// For QEMU to do; nil where no process has the images.
@@ -213,4 +241,13 @@ public struct CommitReport: Codable, Sendable {
     public var removed: [String]
     public var tookMs: Int64
     public var isDryRun: Bool
+
+    /// Both as one.
+    fileprivate func after(_ first: CommitReport) -> CommitReport {
+        var report = self
+        report.abandoned = first.abandoned + abandoned
+        report.removed = first.removed + removed
+        report.tookMs = first.tookMs.addingClamped(tookMs)
+        return report
+    }
 }

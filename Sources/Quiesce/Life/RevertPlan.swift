@@ -247,6 +247,14 @@ public struct RevertPlan: Sendable {
                     .refused,
                     "\(leaf.target): \(other) lies on \(next.path), to which the guest would write again")
             }
+            if let written = chain.first(where: { layer in
+                lineage.active.values.contains { $0.first?.path == layer.path }
+            }) {
+                throw Failure(
+                    .refused,
+                    "\(leaf.target): the guest writes to \(written.path), on which \(next.path) lies: where it was before is no more",
+                    hint: "stillpoint prune \(lineage.guest.name) --abandoned   gives it up")
+            }
             disks.append(Disk(target: leaf.target, left: left, next: next, below: Array(chain.dropFirst())))
         }
         return disks.sorted { $0.target < $1.target }

@@ -138,7 +138,7 @@ public struct RevertRun: Sendable {
         while true {
             let power = try await ports.life.power()
             let inUse = try await ports.layers.open(among: images)
-            if power == .shutOff, inUse.isEmpty { return }
+            if power == .shutOff, inUse.isEmpty { return try await demandLeft(plan) }
             guard ports.time.now < end else {
                 throw Failure(
                     .busy,
@@ -147,6 +147,19 @@ public struct RevertRun: Sendable {
                     hint: inUse.first.map { "fuser -v \($0)" })
             }
             await ports.time.sleep(until: ports.time.now + .milliseconds(50))
+        }
+    }
+
+    /// What is left behind is what the guest was on to the last: somebody may have taken a snapshot while it was waited for.
+    private func demandLeft(_ plan: RevertPlan) async throws(Failure) {
+        let now = try await ports.hypervisor.disks()
+        for disk in plan.disks {
+            let image = now.first { $0.target == disk.target }?.activeImage
+            guard image?.path != disk.left.path else { continue }
+            throw Failure(
+                .refused,
+                "\(disk.target) is on \(image?.path ?? "nothing") now, not on \(disk.left.path): somebody changed it meanwhile; its disks are as they were",
+                hint: "stillpoint disks \(guest.name)")
         }
     }
 

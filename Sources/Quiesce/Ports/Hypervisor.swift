@@ -120,12 +120,27 @@ public struct Merge: Codable, Sendable, Hashable {
     public var base: String
     /// The guest writes to the top.
     public var isHead: Bool
+    /// It lies on a branch that a revert left; nil on the guest's own chain. Written down for `recover` alone.
+    public var isOnBranch: Bool?
 
-    public init(target: DiskTarget, top: String, base: String, isHead: Bool = true) {
+    public init(target: DiskTarget, top: String, base: String, isHead: Bool = true, isOnBranch: Bool? = nil) {
         self.target = target
         self.top = top
         self.base = base
         self.isHead = isHead
+        self.isOnBranch = isOnBranch
+    }
+
+    private enum CodingKeys: CodingKey { case target, top, base, isHead, isOnBranch }
+
+    /// Not as null: that would be a word of every report.
+    public func encode(to encoder: any Encoder) throws {
+        var members = encoder.container(keyedBy: CodingKeys.self)
+        try members.encode(target, forKey: .target)
+        try members.encode(top, forKey: .top)
+        try members.encode(base, forKey: .base)
+        try members.encode(isHead, forKey: .isHead)
+        if let isOnBranch { try members.encode(isOnBranch, forKey: .isOnBranch) }
     }
 }
 

@@ -51,7 +51,7 @@ struct AdoptedRun {
         let unchecked = Check(.notChecked, "not asked for")
         return MemberReport(
             domain: guest, deadMan: account.deadManActed == nil ? .absent : .armed,
-            guardian: run.mayHaveFrozen ? .armed : .absent,
+            guardian: run.hasFrozen ? .armed : .absent,
             snapshot: .init(
                 name: run.name, description: intent.note,
                 disks: disks.map { disk in

@@ -8,22 +8,15 @@ extension Recovery {
     ) async throws(Failure) -> JournalEnding {
         let active = Dictionary(
             facts.disks.map { ($0.target, $0.activeImage?.path) }, uniquingKeysWith: { first, _ in first })
-        if run.going.isEmpty, run.merges.contains(where: { !$0.isHead }) {
-            return try await finishDelete(run, &account)
-        }
-        let open = run.going.isEmpty ? run.merges.filter { active[$0.target] == $0.top } : []
-        let lost = run.merges.first { merge in
+        // In the middle it is too where something was laid on it since; what is in no chain any more is left alone there.
+        let isInMiddle = run.merges.contains { merge in
             let image = active[merge.target] ?? nil
-            return image != merge.base && image != merge.top
+            return !merge.isHead || image != merge.base && image != merge.top
         }
-        if let lost, run.going.isEmpty {
-            throw Failure(
-                .quarantined,
-                "\(lost.target) was being merged from \(lost.top) into \(lost.base), and now uses neither: nothing is touched",
-                hint: "stillpoint disks \(guest.name)")
-        }
+        if run.going.isEmpty, isInMiddle { return try await finishDelete(run, facts, &account) }
+        let open = run.going.isEmpty ? run.merges.filter { active[$0.target] == $0.top } : []
         if !open.isEmpty {
-            guard facts.power == .running else { return try await stopMerge(run, open, facts, &account) }
+            guard facts.power != .shutOff else { return try await stopMerge(run, open, facts, &account) }
             try await resume(open, &account)
         }
         var files = run.going
@@ -36,27 +29,49 @@ extension Recovery {
         return run.overlays.isEmpty ? .done : .undone
     }
 
-    /// Layers from the middle are known by more than their files: the delete is made again, which takes up where this one ended.
+    /// Layers from the middle are known by more than their files: just these are merged again, which takes up where the run
+    /// ended. Where that is refused it is told and closed, since it would be in the way of all else, and whoever wants it makes
+    /// it again.
     private func finishDelete(
-        _ run: UnfinishedRun, _ account: inout RecoverReport.Run
+        _ run: UnfinishedRun, _ facts: GuestFacts, _ account: inout RecoverReport.Run
     ) async throws(Failure) -> JournalEnding {
-        let tops = Set(run.merges.map(\.top))
-        var left = tops
-        for entry in try await ports.catalogue.entries(of: guest) where entry.fate.isPresent {
-            let overlays = try await overlays(of: entry)
-            guard !tops.isDisjoint(with: overlays) else { continue }
-            do throws(Failure) {
-                try await act(.merge, "\(entry.name), out of the middle", &account) { () throws(Failure) in
-                    try await ports.deleteAgain(entry.run)
-                }
-                left.subtract(overlays)
-            } catch {
-                account.note(.merge, "\(entry.name) could not be merged to the end: \(error.message)")
-            }
+        // QEMU goes on with the job of a run that died. Of two on one disk the first in the list comes first.
+        var jobs: [Merge] = []
+        for merge in run.merges where facts.isMerging(merge) && !jobs.contains(where: { $0.target == merge.target }) {
+            jobs.append(merge)
         }
-        guard let file = left.min() else { return .done }
-        account.note(.merge, "\(file) stays: the delete, commit or prune that was to merge it ends it when made again")
-        return .failed
+        if !jobs.isEmpty { try await resume(jobs, &account) }
+        let now = jobs.isEmpty ? facts : try await look(for: run)
+        var groups: [CommitRun.LayerGroup] = []
+        var isKnown = true
+        for merge in run.merges {
+            let layers = try await layers(of: merge)
+            guard !layers.isEmpty else { continue }
+            if merge.isHead, now.isElsewhere(merge) {
+                account.note(
+                    .merge,
+                    "\(merge.top) stays: \(merge.target) is neither on it nor on \(merge.base), and nobody knows how much of it went there"
+                )
+                isKnown = false
+                continue
+            }
+            groups.append(.init(layers: layers, base: merge.base, isMerged: now.hasMerged(merge)))
+        }
+        guard !groups.isEmpty else { return isKnown ? .done : .failed }
+        let (left, names) = (groups, groups.flatMap(\.layers).joined(separator: " "))
+        do throws(Failure) {
+            try await act(.merge, "\(names), out of the middle", &account) { () throws(Failure) in
+                try await ports.mergeAgain(left)
+            }
+            return isKnown ? .done : .failed
+        } catch {
+            guard [.refused, .noSuchThing].contains(error.status) else { throw error }
+            account.note(
+                .merge,
+                "\(names) stays: \(error.message); the delete, commit or prune that was to merge it ends it when made again\(error.hint.map { " (\($0))" } ?? "")"
+            )
+            return .failed
+        }
     }
 
     private func resume(_ merges: [Merge], _ account: inout RecoverReport.Run) async throws(Failure) {
@@ -103,11 +118,18 @@ extension Recovery {
         if !run.overlays.isEmpty { try await forget(run.name, of: run, facts, &account) }
         let gone = Set(files)
         for entry in try await ports.catalogue.entries(of: guest) {
-            let overlays = try await overlays(of: entry)
+            guard let snapshot = await snapshot(of: entry) else { continue }
+            let overlays = snapshot.disks.map(\.overlay)
             guard !gone.isDisjoint(with: overlays), used.isDisjoint(with: overlays), entry.run != run.run else {
                 continue
             }
             try await forget(entry.name, of: nil, facts, &account)
+            // The memory of a moment that the disks have left behind.
+            if let file = snapshot.memory?.file, !gone.contains(file) {
+                try await act(.remove, file, &account) { () throws(Failure) in
+                    try await ports.images.remove([file], of: run.run)
+                }
+            }
             try await act(.close, "\(entry.name), merged", &account) { () throws(Failure) in
                 // Also where it is marked already: what lies beside the overlays goes with it.
                 try await ports.catalogue.mark(entry.run, .committed)
@@ -115,10 +137,9 @@ extension Recovery {
         }
     }
 
-    private func overlays(of entry: CatalogueEntry) async throws(Failure) -> [String] {
-        guard let report = try? await ports.catalogue.manifest(of: entry.run) else { return [] }
-        return report.members.filter { $0.domain.uuid == guest.uuid }.flatMap { $0.snapshot?.disks ?? [] }.map(
-            \.overlay)
+    private func snapshot(of entry: CatalogueEntry) async -> MemberReport.Snapshot? {
+        guard let report = try? await ports.catalogue.manifest(of: entry.run) else { return nil }
+        return report.members.first { $0.domain.uuid == guest.uuid }?.snapshot
     }
 
     /// The guest is off and its overlays are whole: they stay, and what they lie on is no frozen image any more.
@@ -133,5 +154,26 @@ extension Recovery {
             try await adopt(run, intent.disks.filter { tops.contains($0.overlay) }, facts, &account)
         }
         return .failed
+    }
+}
+
+extension GuestFacts {
+    /// The disk is on something that says nothing of the merge: laid on the base, by whoever it was.
+    fileprivate func isElsewhere(_ merge: Merge) -> Bool {
+        let chain = disks.first { $0.target == merge.target }?.liveChain.map(\.path) ?? []
+        return !chain.contains(merge.top) && chain.first != merge.base
+    }
+
+    /// The guest's own chain, of which the merge was, has the base and not the top any more.
+    fileprivate func hasMerged(_ merge: Merge) -> Bool {
+        let chain = disks.first { $0.target == merge.target }?.liveChain.map(\.path) ?? []
+        return merge.isOnBranch != true && chain.contains(merge.base) && !chain.contains(merge.top)
+    }
+
+    /// A block job runs on that disk, whose chain still has the merge's top.
+    fileprivate func isMerging(_ merge: Merge) -> Bool {
+        disks.contains { disk in
+            disk.target == merge.target && disk.blockJob != nil && disk.liveChain.contains { $0.path == merge.top }
+        }
     }
 }

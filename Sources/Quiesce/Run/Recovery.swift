@@ -12,8 +12,8 @@ public struct Recovery: Sendable {
         let verifier: any ImageVerifier
         let journal: any Journal
         let catalogue: any Catalogue
-        /// The delete of the snapshot that this run made.
-        let deleteAgain: @Sendable (RunID) async throws(Failure) -> Void
+        /// The merge of layers that may have been done in part.
+        let mergeAgain: @Sendable ([CommitRun.LayerGroup]) async throws(Failure) -> Void
         let hooks: @Sendable () throws(Failure) -> [Hook]
         /// What a run's guardian left written.
         let guardian: @Sendable (RunID) -> String?
@@ -24,7 +24,7 @@ public struct Recovery: Sendable {
         public init(
             hypervisor: any Hypervisor, control: @escaping @Sendable (RunID) -> any GuestControl,
             images: any ImageStore, verifier: any ImageVerifier, journal: any Journal, catalogue: any Catalogue,
-            deleteAgain: @escaping @Sendable (RunID) async throws(Failure) -> Void,
+            mergeAgain: @escaping @Sendable ([CommitRun.LayerGroup]) async throws(Failure) -> Void,
             hooks: @escaping @Sendable () throws(Failure) -> [Hook],
             guardian: @escaping @Sendable (RunID) -> String?, forgetGuardian: @escaping @Sendable (RunID) -> Void,
             time: any Time
@@ -35,7 +35,7 @@ public struct Recovery: Sendable {
             self.verifier = verifier
             self.journal = journal
             self.catalogue = catalogue
-            self.deleteAgain = deleteAgain
+            self.mergeAgain = mergeAgain
             self.hooks = hooks
             self.guardian = guardian
             self.forgetGuardian = forgetGuardian

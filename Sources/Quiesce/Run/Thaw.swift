@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 
 /// Thaws until a thaw reply proves it. A freeze that was sent is a freeze until then: the agent answers in order, so a
-/// thaw reply also proves that no earlier freeze is still waiting.
+/// thaw reply also proves that no earlier freeze is still waiting there. One that waits in libvirtd, behind another client, has
+/// not come to the agent: the run never leaves one there, as its own thaw waits behind it, and after a run that died the
+/// guardian and the dead-man go on until it has come.
 public struct Thaw: Sendable {
     /// How long to go on asking before the guest is given up as possibly frozen.
     public static let patience = Duration.seconds(120)

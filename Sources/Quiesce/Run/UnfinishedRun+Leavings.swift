@@ -68,6 +68,11 @@ extension UnfinishedRun {
         steps.reduce(into: []) { known, step in if case .removing(let files) = step { known = files } }
     }
 
+    /// A freeze was sent, whatever became of it.
+    var hasFrozen: Bool {
+        steps.contains { if case .window(let mountpoints, _) = $0 { !mountpoints.isEmpty } else { false } }
+    }
+
     /// The cut may have been sent.
     var mayHaveCut: Bool { steps.contains { if case .window = $0 { true } else { false } } }
 

@@ -17,7 +17,7 @@ struct ScriptedHypervisor: Hypervisor {
     let log: Log
     let time: ScriptedTime
     let host: Host
-    let facts: GuestFacts
+    var facts: GuestFacts
     var cutting = Cut.works
     /// How many disks a merge switches back before it fails; nil for one that works.
     var mergeStopsAfter: Int?
