@@ -121,7 +121,7 @@ extension RunReport {
     /// The last line on stderr of anything but full success is its cause.
     func conclude() -> ExitStatus {
         let status = ExitStatus(rawValue: exit) ?? .internalError
-        if status != .reached, let reason = error?.message ?? verdict.reasons.last {
+        if status != .reached, let reason = error?.message ?? verdict.reasons.first {
             Terminal.suggest(error?.hint)
             Terminal.complain("stillpoint: \(reason)\n")
         }

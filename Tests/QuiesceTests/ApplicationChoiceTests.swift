@@ -70,7 +70,7 @@ struct ApplicationChoiceTests {
         func plan(_ paths: String...) throws -> MemberPlan {
             var facts = try Sample.facts(applications: [Sample.application("postgresql", paths: paths)])
             guard case .answers(var report) = facts.agent else { throw Failure(.internalError, "no report") }
-            report.survey?.otherMounts = [.init(mountpoint: "/var/lib/mysql/far", type: "nfs4")]
+            report.survey?.otherMounts = [.init(mountpoint: "/var/lib/mysql/far", shownAs: "/…/far", type: "nfs4")]
             facts.agent = .answers(report)
             return MemberPlan(of: facts, for: try Sample.request())
         }
@@ -79,9 +79,9 @@ struct ApplicationChoiceTests {
         #expect(wholly.applications.isEmpty && wholly.foreseen == .reached)
         #expect(
             wholly.skippedApplications.map(\.reason)
-                == ["its files lie on /var/lib/mysql/far (nfs4), which is not part of the snapshot"])
+                == ["its files lie on /…/far (nfs4), which is not part of the snapshot"])
         let partly = try plan("/var/lib/mysql/data", "/var/lib/mysql/far")
-        #expect(partly.findings["application.split"]?.text.contains("/var/lib/mysql/far (nfs4)") == true)
+        #expect(partly.findings["application.split"]?.text.contains("/…/far (nfs4)") == true)
         #expect(partly.foreseen == .refused)
     }
 
@@ -98,7 +98,7 @@ struct ApplicationChoiceTests {
     func shareInside(type: String) throws {
         var facts = try Sample.facts(applications: [Sample.application("postgresql", paths: ["/var/lib/mysql"])])
         guard case .answers(var report) = facts.agent else { throw Failure(.internalError, "no report") }
-        report.survey?.otherMounts = [.init(mountpoint: "/var/lib/mysql/pg_wal", type: type)]
+        report.survey?.otherMounts = [.init(mountpoint: "/var/lib/mysql/pg_wal", shownAs: "pg_wal", type: type)]
         facts.agent = .answers(report)
         let plan = MemberPlan(of: facts, for: try Sample.request())
         #expect((plan.foreseen == .refused) == (type == "nfs4"))

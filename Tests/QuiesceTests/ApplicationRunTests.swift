@@ -78,14 +78,13 @@ struct ApplicationRunTests {
         #expect(report.verdict == Verdict(consistency: .filesystem, reasons: ["postgresql: checkpoint refused"]))
     }
 
-    @Test("what prepare changed and nothing took back is told, whatever ended the run", arguments: [true, false])
-    func preparedAndStuck(isEnded: Bool) async throws {
+    @Test(
+        "what prepare changed and nothing took back is told, whatever ended the run",
+        arguments: [HookResult.done(HookReply()), .unknown("was ended"), .failed("the session ended")])
+    func preparedAndStuck(prepared: HookResult) async throws {
         var world = try world(.fail, .fail)
         world.guest.hooks = [
-            "postgresql": [
-                .prepare: [isEnded ? .unknown("was ended") : .done(HookReply())],
-                .postThaw: [.failed("stays in backup")],
-            ],
+            "postgresql": [.prepare: [prepared], .postThaw: [.failed("stays in backup")]],
             "mysql": [.prepare: [.failed("no")]],
         ]
         let report = try await world.run()
@@ -93,9 +92,19 @@ struct ApplicationRunTests {
         #expect(try application("postgresql", of: report).status == .notReleased)
         let error = try #require(report.error)
         #expect(error.message.hasSuffix("the release of postgresql was not confirmed: stays in backup"))
+        let isEnded = prepared != .done(HookReply())
         #expect(try application("mysql", of: report).status == (isEnded ? .skipped : .failed))
         // What its holder needs to try again is left to it.
         #expect(world.log.count(.tidy) == 0)
+    }
+
+    @Test("nothing is said of a release where prepare was not even started")
+    func unstarted() async throws {
+        var world = try world(.fail)
+        let result = HookResult.unstarted("was not started: the agent is gone")
+        world.guest.hooks = ["postgresql": [.prepare: [result], .postThaw: [result]]]
+        let report = try await world.run()
+        #expect(report.exit == 20 && report.error?.message.contains("release") == false)
     }
 
     @Test(
@@ -167,6 +176,18 @@ struct ApplicationRunTests {
             ])
         #expect(world.log.details(of: .hookRelease) == ["mysql taken", "postgresql taken"])
         #expect(world.log.count(.tidy) == 0)
+    }
+
+    @Test("what the exit status is for is the first reason: the lock that may be held, before another's failure")
+    func stuckFirst() async throws {
+        var world = try world(.degrade, .degrade)
+        world.guest.hooks = [
+            "postgresql": [.prepare: [.failed("checkpoint refused")]],
+            "mysql": [.postThaw: [.failed("the client is gone")]],
+        ]
+        let report = try await world.run()
+        #expect(report.exit == 23 && report.verdict.reasons.count == 2)
+        #expect(report.verdict.reasons.first?.hasPrefix("mysql: its release was not confirmed") == true)
     }
 
     @Test("a cut that failed is told to the hooks as unknown, one that was not sent as failed")

@@ -110,6 +110,28 @@ struct CloneRunTests {
         #expect(check == Check(.failed, "postgresql: does not run in the clone"))
     }
 
+    @Test(
+        "has to have what ran at the cut, whatever became of its lock",
+        arguments: [MemberReport.Application.Status.failed, .notReleased, .skipped])
+    func whateverRan(_ status: MemberReport.Application.Status) async throws {
+        var host = host
+        host.found.append((.zero, Self.facts("mysql")))
+        host.verifies["mysql"] = [.done(HookReply(whole: false, detail: "torn"))]
+        let other = MemberReport.Application(Self.facts("mysql"), status, "its answer is lost")
+        let (check, _) = try await run(prepared("postgresql") + [other], on: host)
+        #expect(status == .skipped ? check.result == .ok : check == Check(.failed, "mysql: torn"))
+    }
+
+    @Test("that fills the host while its applications recover is given up")
+    func fills() async throws {
+        var host = host
+        host.found = [(.zero, Self.facts("postgresql", .recovering))]
+        host.states = Array(repeating: .running, count: 50) + [.stuck("only 12 MiB are left in /var/tmp")]
+        let (check, _) = try await run(prepared("postgresql"), on: host)
+        #expect(check == Check(.notChecked, "the clone could not go on: only 12 MiB are left in /var/tmp"))
+        #expect(time.elapsed < .seconds(300) && log.count(.cloneRemove) == 1)
+    }
+
     @Test("whose hook is busy is asked again")
     func busy() async throws {
         var host = host

@@ -49,11 +49,15 @@ struct MeasureTests {
         #expect(Consistency.allCases.shuffled().sorted() == [.none, .crash, .filesystem, .application])
     }
 
-    @Test("a verdict is lowered and never raised, and keeps every reason")
+    @Test("a verdict is lowered and never raised, and keeps every reason, that which decided first")
     func verdicts() {
-        var verdict = Verdict(consistency: .filesystem)
-        verdict.lower(to: .crash, because: "one")
-        verdict.lower(to: .application, because: "two")
-        #expect(verdict == Verdict(consistency: .crash, reasons: ["one", "two"]))
+        var verdict = Verdict(consistency: .application)
+        verdict.reasons.append("by the way")
+        verdict.lower(to: .filesystem, because: "one")
+        verdict.lower(to: .crash, because: "two")
+        verdict.lower(to: .filesystem, because: "three")
+        #expect(verdict == Verdict(consistency: .crash, reasons: ["two", "one", "by the way", "three"]))
+        verdict.lead(with: "three")
+        #expect(verdict.reasons == ["three", "two", "one", "by the way"])
     }
 }

@@ -51,6 +51,8 @@ struct TakenBackTests {
         #expect(report.exit == Quiesce.ExitStatus.requiredLevelMissed.rawValue)
         #expect(report.members.first?.snapshot?.disks.count == 2)
         #expect(report.verdict.reasons.contains { $0.contains("could not be undone") && $0.contains("job cancelled") })
+        // The merge was begun, and may have written to the frozen images.
+        #expect(report.verdict.consistency == .none && world.log.details(of: .mark) == ["merging"])
         #expect(world.journal.manifests.count == 1)
         #expect(report.error?.message == report.verdict.reasons.last)
         #expect(Set<Heard>([.remove, .discard, .unregister]).isDisjoint(with: world.log.heard))
@@ -88,6 +90,9 @@ struct TakenBackTests {
         let report = try await world.run()
         #expect(report.members.first?.snapshot?.disks.count == 2)
         #expect(report.error?.message.contains("could not be undone") == true)
+        #expect(report.verdict.consistency == .none)
+        // `recover` has to look what became of it.
+        #expect(world.log.count(.journalClosed) == 0)
     }
 
     @Test("a snapshot that could not be taken back is not closed as undone")

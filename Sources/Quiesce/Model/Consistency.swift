@@ -23,7 +23,7 @@ public enum Consistency: String, Codable, Sendable, CaseIterable, Comparable {
     }
 }
 
-/// The level a run reached, decided after the thaw, and why it is not higher.
+/// The level a run reached, decided after the thaw, and why it is not higher: first what decided it.
 public struct Verdict: Codable, Sendable, Hashable {
     public var consistency: Consistency
     public var reasons: [String]
@@ -35,7 +35,15 @@ public struct Verdict: Codable, Sendable, Hashable {
 
     /// Lowers the level, never raises it, and keeps every reason.
     public mutating func lower(to level: Consistency, because reason: String) {
-        consistency = min(consistency, level)
         reasons.append(reason)
+        guard level < consistency else { return }
+        consistency = level
+        lead(with: reason)
+    }
+
+    /// This of all reasons is told first.
+    public mutating func lead(with reason: String) {
+        reasons.removeAll { $0 == reason }
+        reasons.insert(reason, at: 0)
     }
 }

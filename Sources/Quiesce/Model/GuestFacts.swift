@@ -190,13 +190,18 @@ public struct GuestSurvey: Sendable, Hashable {
     }
 
     /// A mount of data that no block device carries, so that the agent does not list it: NFS, tmpfs, ZFS and the like.
-    public struct OtherMount: Sendable, Hashable {
+    public struct OtherMount: Sendable, Hashable, CustomStringConvertible {
+        /// As the guest has it, to be compared and not to be shown.
         public var mountpoint: String
-        public var type: String
+        /// Fit to be shown.
+        public let description: String
+        /// What lies there is gone after any restart.
+        public let isInMemory: Bool
 
-        public init(mountpoint: String, type: String) {
+        public init(mountpoint: String, shownAs shown: String, type: String) {
             self.mountpoint = mountpoint
-            self.type = type
+            isInMemory = ["tmpfs", "ramfs"].contains(type)
+            description = "\(shown) (\(type))"
         }
     }
 

@@ -80,16 +80,15 @@ struct ApplicationChoice {
         for path in facts.paths {
             let filesystem = filesystem(of: path)
             if let other = otherMount(of: path, below: filesystem?.mountpoint) {
-                elsewhere.append("\(other.mountpoint) (\(other.type))")
+                elsewhere.append(other.description)
                 continue
             }
             for part in filesystems where part == filesystem || Self.isPart(part.mountpoint, of: path) {
                 inside.formUnion(part.targets.intersection(chosen))
                 outside.formUnion(part.targets.subtracting(chosen))
             }
-            // What lies in memory is gone after any restart.
             for mount in otherMounts where Self.isPart(mount.mountpoint, of: path) {
-                if !["tmpfs", "ramfs"].contains(mount.type) { elsewhere.append("\(mount.mountpoint) (\(mount.type))") }
+                if !mount.isInMemory { elsewhere.append(mount.description) }
             }
         }
         if outside.isEmpty, elsewhere.isEmpty { return true }

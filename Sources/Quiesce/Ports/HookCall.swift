@@ -41,6 +41,8 @@ public enum HookResult: Sendable, Hashable {
     /// Its exit 77: it lacks the rights.
     case denied(String)
     case failed(String)
+    /// The guest could not be brought to run it: nothing was begun.
+    case unstarted(String)
     /// Its answer is lost, or it was ended: it may have done all, some or nothing, and may still run.
     case unknown(String)
 }

@@ -120,6 +120,9 @@ public struct MemberReport: Codable, Sendable {
     public struct Application: Codable, Sendable {
         public enum Status: String, Codable, Sendable { case prepared, skipped, failed, notReleased }
 
+        /// It ran when the disks were cut.
+        public var hasRun: Bool { status != .skipped }
+
         public struct Artifact: Codable, Sendable {
             public var name: String
             public var sha256: String

@@ -77,9 +77,9 @@ public struct CloneRun: Sendable {
         return (check, report)
     }
 
-    /// Those that were prepared have to be whole in the clone too.
+    /// Those that ran at the cut have to be whole in the clone too, whatever became of their locks.
     private func wanted(_ applications: [MemberReport.Application]) -> [Wanted] {
-        applications.filter { $0.status == .prepared }.compactMap { application in
+        applications.filter(\.hasRun).compactMap { application in
             let own = request.hooks.filter { $0.hook.name == application.name }
             let choice = own.first { $0.parameters["instance"] == application.instance } ?? own.first
             return choice.map {
@@ -102,6 +102,7 @@ public struct CloneRun: Sendable {
         var last: [String] = []
         if recorded.isEmpty {
             while try await starting(clone, since: begin + boot) != nil, time.now < deadline {
+                if let end = await end(of: clone, while: "its system started") { return end }
                 await pause(until: deadline)
             }
             open = await running(clone)
@@ -127,9 +128,7 @@ public struct CloneRun: Sendable {
             }
             open = rest
             if open.isEmpty { break }
-            if case .ended(let why) = await clone.state() {
-                return Check(.failed, "the clone stopped while its applications recovered: \(why)")
-            }
+            if let end = await end(of: clone, while: "its applications recovered") { return end }
             guard time.now < deadline else { break }
             await pause(until: deadline)
         }
@@ -147,11 +146,7 @@ public struct CloneRun: Sendable {
         var tens: Int64 = 0
         while await !clone.answers() {
             try interruption.check()
-            switch await clone.state() {
-            case .running: break
-            case .ended(let why): return Check(.failed, "the clone stopped while it booted: \(why)")
-            case .stuck(let why): return Check(.notChecked, "the clone could not go on: \(why)")
-            }
+            if let end = await end(of: clone, while: "it booted") { return end }
             guard time.now < deadline else {
                 return Check(.notChecked, "the clone's agent did not answer within \(request.limit.forPeople)")
             }
@@ -161,6 +156,15 @@ public struct CloneRun: Sendable {
             await pause(until: deadline)
         }
         return nil
+    }
+
+    /// Nil as long as it can go on: one that takes all of the host's room cannot.
+    private func end(of clone: any Clone, while doing: String) async -> Check? {
+        switch await clone.state() {
+        case .running: nil
+        case .ended(let why): Check(.failed, "the clone stopped while \(doing): \(why)")
+        case .stuck(let why): Check(.notChecked, "the clone could not go on: \(why)")
+        }
     }
 
     /// What its system is still about, nil once it has settled. One that cannot say so gets a minute.
@@ -230,7 +234,7 @@ public struct CloneRun: Sendable {
             return Answer(wanted, Self.judge(reply, wanted.recorded), recovered: reply.position, tookMs: took)
         case .busy(let why) where time.now < deadline: return .notYet(why)
         case .failed(let why) where time.now < deadline: return Answer(wanted, Check(.failed, why), tookMs: took)
-        case .busy(let why), .failed(let why), .denied(let why), .unknown(let why):
+        case .busy(let why), .failed(let why), .denied(let why), .unstarted(let why), .unknown(let why):
             return Answer(wanted, Check(.notChecked, why), tookMs: took)
         }
     }

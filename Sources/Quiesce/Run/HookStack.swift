@@ -18,8 +18,10 @@ struct HookStack: Sendable {
         var stage = Stage.idle
         /// Why it was not prepared or its lock not taken.
         var failure: String?
-        /// It ended its `prepare` itself, without having done it.
-        var hasRefused = false
+        /// Its `prepare` was run, whatever came of it.
+        var hasBegun = true
+        /// Its lock was asked for.
+        var hasLocked = false
         /// Why what it changed may still be there: its lock, or what `prepare` set.
         var releaseFailure: String?
         var reply = HookReply()
@@ -30,6 +32,18 @@ struct HookStack: Sendable {
         var tookMs: [HookVerb: Int64] = [:]
 
         var isLocked: Bool { stage == .locked }
+
+        /// Who is not known to have let go, why, and when that goes by itself: a lock with its lease, what was prepared with the
+        /// ten minutes that a hook's holder stays.
+        func leftBehind(_ lease: Duration) -> String? {
+            releaseFailure.map { why in
+                let end =
+                    hasLocked
+                    ? "its lock ends by itself within \(lease.forPeople)"
+                    : "what it prepared goes by itself within 10 min"
+                return "\(application.label): its release was not confirmed (\(why)); \(end)"
+            }
+        }
     }
 
     private(set) var entries: [Entry]
@@ -67,10 +81,7 @@ struct HookStack: Sendable {
             entries[index].stage = .prepared
             let limit = entries[index].application.choice.timeout
             let result = await call(.prepare, index, lease: maxHold, within: limit)
-            switch result {
-            case .done, .unknown: break
-            case .busy, .denied, .failed: entries[index].hasRefused = true
-            }
+            if case .unstarted = result { entries[index].hasBegun = false }
             if let reply = accept(result, index) { merge(reply, into: index) } else { try refuse(index, "prepare") }
             try demandUninterrupted()
         }
@@ -163,7 +174,7 @@ struct HookStack: Sendable {
             let before = entries[index].stage
             guard before != .idle, before != .released else { continue }
             await hear(index, within: .seconds(2))
-            entries[index].stage = .released
+            (entries[index].stage, entries[index].hasLocked) = (.released, before != .prepared)
             let limit = entries[index].application.choice.timeout
             switch await call(.postThaw, index, lease: maxHold, outcome: outcome, within: limit) {
             case .done(let reply):
@@ -173,9 +184,9 @@ struct HookStack: Sendable {
                 if lost, entries[index].failure == nil {
                     entries[index].failure = reply.lost ?? "its lock did not hold"
                 }
-            case .busy(let why), .denied(let why), .failed(let why), .unknown(let why):
-                // Nothing was begun where it said so itself, and its answer is that of a server which is down.
-                if before != .prepared || !entries[index].hasRefused { entries[index].releaseFailure = why }
+            case .busy(let why), .denied(let why), .failed(let why), .unstarted(let why), .unknown(let why):
+                // One whose `prepare` failed cleanly has nothing any more, and says so.
+                if entries[index].hasBegun { entries[index].releaseFailure = why }
             }
         }
     }
@@ -217,7 +228,7 @@ struct HookStack: Sendable {
         case .done(let reply): return reply
         case .busy(let why): entries[index].failure = why
         case .denied(let why): entries[index].failure = "rights are missing: \(why)"
-        case .failed(let why), .unknown(let why): entries[index].failure = why
+        case .failed(let why), .unstarted(let why), .unknown(let why): entries[index].failure = why
         }
         return nil
     }

@@ -37,9 +37,7 @@ struct Judgement {
             if entry.application.isRequired, let failure = entry.failure {
                 verdict.lower(to: .filesystem, because: "\(entry.application.label): \(failure)")
             }
-            if let failure = entry.releaseFailure {
-                let why =
-                    "\(entry.application.label): its release was not confirmed (\(failure)); its lock ends by itself within \(plan.maxHold.forPeople)"
+            if let why = entry.leftBehind(plan.maxHold) {
                 if entry.application.isRequired {
                     verdict.lower(to: .filesystem, because: why)
                 } else {

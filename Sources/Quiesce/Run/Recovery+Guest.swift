@@ -87,7 +87,7 @@ extension Recovery {
             case .done:
                 released.append(hook.label)
                 account.note(.release, hook.label)
-            case .busy(let why), .denied(let why), .failed(let why), .unknown(let why):
+            case .busy(let why), .denied(let why), .failed(let why), .unstarted(let why), .unknown(let why):
                 account.note(.release, "\(hook.label): not confirmed (\(why)); its lock ends by itself")
             }
         }

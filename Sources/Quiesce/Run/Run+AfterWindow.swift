@@ -220,6 +220,7 @@ extension SnapshotRun {
                 hint: "leave \(plan.guest.name) running and see   stillpoint doctor \(plan.guest.name)")
         }
         if chain.result == .failed {
+            record.verdict.lead(with: chain.detail)
             record.status = .verificationFailed
             return
         }
@@ -235,8 +236,10 @@ extension SnapshotRun {
             )
         }
         if record.filesystem.result == .failed {
+            record.verdict.lead(with: record.filesystem.detail)
             record.status = .verificationFailed
-        } else if !record.hooks.stuck.isEmpty || record.startFailure != nil {
+        } else if let reason = record.startFailure ?? record.hooks.stuck.first?.leftBehind(plan.maxHold) {
+            record.verdict.lead(with: reason)
             record.status = .releaseFailed
         } else if reached >= plan.asked {
             record.status = .reached

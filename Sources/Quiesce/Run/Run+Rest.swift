@@ -38,7 +38,10 @@ extension SnapshotRun {
             record.verdict.reasons.append(message)
             record.failure?.message += "; \(message)"
             // Where it comes after the verdict.
-            if [.reached, .filesystemOnly, .crashOnly].contains(record.status) { record.status = .releaseFailed }
+            if [.reached, .filesystemOnly, .crashOnly].contains(record.status) {
+                record.status = .releaseFailed
+                record.verdict.lead(with: message)
+            }
             return tell(.note(message))
         }
         do throws(Failure) {

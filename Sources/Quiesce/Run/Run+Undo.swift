@@ -7,7 +7,8 @@ extension SnapshotRun {
         switch failure.status {
         case .maybeFrozen, .quarantined:
             // Where the guest writes is not certain: no file is touched, and what is known of it is kept.
-            record.verdict = Verdict(consistency: .none, reasons: [failure.message])
+            record.verdict.lower(to: .none, because: failure.message)
+            record.verdict.lead(with: failure.message)
             if record.isCut { await keepAnyway(&record) }
             // A freeze without its thaw stays open in the journal, for `thaw` and whoever comes after us, and for `recover` so do
             // overlays of which nobody knows whether the guest is on them.
@@ -15,22 +16,28 @@ extension SnapshotRun {
         default: break
         }
         if record.isCut { return await finish(&record, undoCut(&record, failure)) }
-        record.verdict = Verdict(consistency: .none, reasons: [failure.message])
+        record.verdict.lower(to: .none, because: failure.message)
+        record.verdict.lead(with: failure.message)
         return await finish(&record, discardUnused(&record))
     }
 
     private func undoCut(_ record: inout RunRecord, _ failure: Failure) async -> JournalEnding? {
         tell(.began(.undo))
         let start = ports.time.now
+        var isMerging = false
         do throws(Failure) {
-            try await goBack(record)
+            try await goBack(record, &isMerging)
         } catch {
             record.add(.undo, .failed, from: start, to: ports.time.now, error.message)
-            record.undone = await merged()
+            let merged = await merged()
+            record.undone = merged ?? []
             record.end(because: "\(failure.message); \(whatStays(record.undone)): \(error.message)")
-            if !record.undone.isEmpty { record.verdict.consistency = .none }
+            // A merge that was begun has written to the frozen images.
+            if isMerging { record.verdict.consistency = .none }
             await keepAnyway(&record)
-            return await removeMergedBack(record.undone)
+            if isMerging { try? await ports.catalogue.mark(run, .merging) }
+            // Where nobody knows what became of it, `recover` has to look.
+            return merged == nil ? nil : await removeMergedBack(record.undone)
         }
         // The guest is back on its base: there is no snapshot any more, whatever becomes of its leavings.
         record.isCut = false
@@ -50,20 +57,21 @@ extension SnapshotRun {
     }
 
     /// From the overlays to their bases: by merging where something may have been written to them.
-    private func goBack(_ record: RunRecord) async throws(Failure) {
+    private func goBack(_ record: RunRecord, _ isMerging: inout Bool) async throws(Failure) {
         let merges = plan.disks.map { Merge(target: $0.target, top: $0.overlay, base: $0.base.path) }
         try await ports.journal.record(.merging(merges), of: run, at: ports.time.wall)
         if plan.method == .inside { return try await ports.hypervisor.removeInside(request.name) }
         if plan.method.isAtRest, plan.shutsDown == nil || record.owesStart || record.startFailure != nil {
             return try await ports.hypervisor.restore(record.definition, from: plan.disks.map(\.overlay))
         }
+        isMerging = true
         try await ports.hypervisor.merge(merges, options: MergeOptions()) { [tell] in tell(.merging($0)) }
     }
 
-    /// The disks that are back on their base; none where that is not certain.
-    private func merged() async -> Set<DiskTarget> {
+    /// The disks that are back on their base; nil where that is not certain.
+    private func merged() async -> Set<DiskTarget>? {
         guard let disks = try? await ports.hypervisor.disks(), disks.allSatisfy({ $0.disagreement == nil }) else {
-            return []
+            return nil
         }
         let active = Dictionary(
             disks.map { ($0.target, $0.activeImage?.path) }, uniquingKeysWith: { first, _ in first })

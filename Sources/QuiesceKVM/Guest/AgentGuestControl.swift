@@ -68,7 +68,7 @@ final class AgentGuestControl: GuestControl {
         case .ended(0, _, _): return
         case .ended(let code, _, let cause):
             throw GuestFailure(.refused, "the script in the guest ended with \(code): \(cause)")
-        case .failed(let why), .unknown(let why): throw GuestFailure(.timedOut, why)
+        case .failed(let why), .unstarted(let why), .unknown(let why): throw GuestFailure(.timedOut, why)
         case nil: break
         }
         let own = [run.description, HookRunner.seconds(words.deadline), words.expedites ? "1" : "0"]

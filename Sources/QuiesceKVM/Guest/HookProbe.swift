@@ -49,7 +49,7 @@ struct HookProbe: Sendable {
         }
         switch ending.result(within: limit, HookReply.init) {
         case .denied(let why): return [ApplicationFacts(choice, state: .denied(why))]
-        case .busy(let why), .failed(let why), .unknown(let why):
+        case .busy(let why), .failed(let why), .unstarted(let why), .unknown(let why):
             return [ApplicationFacts(choice, state: .unclear(why))]
         case .done: return [ApplicationFacts(choice, state: .absent)]
         }

@@ -9,6 +9,7 @@ extension HookRunner.Ending {
     func result(within limit: Duration, _ body: (HookAnswer) throws(HookAnswer.Oddity) -> HookReply) -> HookResult {
         switch self {
         case .failed(let why): return .failed(why)
+        case .unstarted(let why): return .unstarted(why)
         case .unknown(let why): return .unknown(why)
         case .ended(0, let output, _):
             do throws(HookAnswer.Oddity) {

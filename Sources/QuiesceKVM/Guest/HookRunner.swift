@@ -36,6 +36,7 @@ final class HookRunner: Sendable {
         /// The hook's exit code, its stdout, and the last line of its stderr.
         case ended(code: Int, output: [UInt8], cause: String)
         case failed(String)
+        case unstarted(String)
         case unknown(String)
     }
 
@@ -45,12 +46,12 @@ final class HookRunner: Sendable {
         // Twice, for a guest whose /run was cleared meanwhile.
         for _ in 1...2 {
             do throws(GuestFailure) { try await putAll(for: call) } catch {
-                return .failed("\(call.verb.rawValue) was not started: \(error.cause)")
+                return .unstarted("\(call.verb.rawValue) was not started: \(error.cause)")
             }
             if let ending = await begun(call, within: limit) { return ending }
             files.withLock { $0 = [] }
         }
-        return .failed("\(call.verb.rawValue) was not started: nothing stays in /run/stillpoint of the guest")
+        return .unstarted("\(call.verb.rawValue) was not started: nothing stays in /run/stillpoint of the guest")
     }
 
     func putAll(for call: HookCall) async throws(GuestFailure) {
@@ -83,7 +84,7 @@ final class HookRunner: Sendable {
         do throws(AgentError) {
             outcome = try await start(command(call, within: limit, token: token), until: time.now + limit, deadline)
         } catch {
-            return .failed("\(call.verb.rawValue) was not started: \(error.description)")
+            return .unstarted("\(call.verb.rawValue) was not started: \(error.description)")
         }
         return await ending(of: outcome, call, token, within: limit, until: deadline)
     }

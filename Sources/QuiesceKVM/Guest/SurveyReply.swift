@@ -41,8 +41,9 @@ struct SurveyReply {
             case ("has", 2): present.insert(words[1])
             case ("ro", 2): readOnlyMounts.insert(Self.unescaped(words[1]))
             case ("other", 3):
+                let place = Self.unescaped(words[2])
                 survey.otherMounts.append(
-                    .init(mountpoint: Self.unescaped(words[2]), type: words[1].printable(limit: 32)))
+                    .init(mountpoint: place, shownAs: place.printable(limit: 256), type: words[1].printable(limit: 32)))
             case ("zfs", 2): zfs.insert(words[1])
             default: break
             }

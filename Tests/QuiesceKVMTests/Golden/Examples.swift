@@ -71,6 +71,7 @@ enum Examples {
             schema: RunReport.schema, run: "0123456789abcdef0123456789abcdef", startedAt: start,
             finishedAt: start.adding(milliseconds: 2695),
             required: required, verdict: Verdict(consistency: consistency, reasons: reasons), exit: status.rawValue,
+            error: consistency == .none ? reasons.last.map { Cause(Failure(status, $0)) } : nil,
             cut: member.snapshot == nil ? nil : cut,
             versions: Versions(stillpoint: "1.0", libvirt: "9.0.0", qemu: "7.2.22"),
             startedBy: .init(uid: 0, user: "root"), members: [member])

@@ -51,7 +51,7 @@ struct HookQuotingTests {
     @Test("a value that no environment can hold is not sent")
     func nul() async throws {
         let guest = try LocalGuest()
-        guard case .failed(let why) = await ending("exit 0", on: guest, ["mode": "a\0b"]) else {
+        guard case .unstarted(let why) = await ending("exit 0", on: guest, ["mode": "a\0b"]) else {
             Issue.record("sent")
             return
         }

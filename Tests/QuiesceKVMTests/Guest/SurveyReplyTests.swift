@@ -56,7 +56,8 @@ struct SurveyReplyTests {
         ).survey
         #expect(
             survey.otherMounts == [
-                .init(mountpoint: "/mnt/a b", type: "nfs4"), .init(mountpoint: "/tank", type: "zfs"),
+                .init(mountpoint: "/mnt/a b", shownAs: "/mnt/a b", type: "nfs4"),
+                .init(mountpoint: "/tank", shownAs: "/tank", type: "zfs"),
             ])
         #expect(survey.zfsDisks.map(\.description) == ["vdb"])
     }
@@ -144,5 +145,11 @@ struct SurveyReplyTests {
         let reply = try reply(
             "disk vdb /sys/devices/pci0000:00/0000:00:05.0/virtio3/block/vdb", "pv vdb \(Self.dashed) vg\u{1B}[31m")
         #expect(try groups(reply).keys.first == #"vg\u{1B}[31m"#)
+    }
+
+    @Test("neither can a mount point, and is compared as it is")
+    func mountpoint() throws {
+        let mount = try #require(try reply("other nfs4 /a\u{1B}[31m\\012b")?.survey.otherMounts.first)
+        #expect(mount.mountpoint == "/a\u{1B}[31m\nb" && mount.description == #"/a\u{1B}[31m\nb (nfs4)"#)
     }
 }
