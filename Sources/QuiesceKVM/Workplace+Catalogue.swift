@@ -64,9 +64,13 @@ extension Workplace {
         }
         for uuid in entries.map(\.guest.uuid).uniqued() {
             let own = entries.filter { $0.guest.uuid == uuid }
-            guard let open = try? await guest(uuid) else {
+            let open: OpenGuest
+            do throws(Failure) {
+                open = try await guest(uuid)
+            } catch {
                 // A guest that is gone has left its snapshots behind: they are still listed.
-                report.snapshots += own.map { ListReport.Row($0, disks: 0) }
+                let problem = error.status == .noSuchThing ? nil : error
+                report.snapshots += own.map { ListReport.Row($0, disks: 0, unread: problem) }
                 continue
             }
             do throws(Failure) {

@@ -28,7 +28,7 @@ extension Workplace {
 }
 
 extension Workplace {
-    /// The snapshots that are kept and were not verified at that level, or a higher one, within that time.
+    /// The snapshots that are kept and were not found good at that level, or a higher one, within that time.
     public func unverified(
         at level: VerificationLevel?, for age: Duration
     ) async throws(Failure) -> (entries: [CatalogueEntry], rest: Int) {
@@ -37,7 +37,7 @@ extension Workplace {
         where [.kept, .merging].contains(entry.fate) && entry.guest.uri == uri.description {
             let asked = level ?? (entry.consistency >= .filesystem ? .filesystem : .chain)
             let last = try await ledger.verifications(of: entry.run, entry.guest).last {
-                $0.level >= asked && $0.result != .notChecked
+                $0.level >= asked && $0.result == .ok
             }
             if let last, time.wall.milliseconds - last.at.milliseconds < age.inMilliseconds {
                 rest += 1

@@ -80,10 +80,10 @@ enum Sample {
     }
 
     static func proof(
-        _ place: String, frozen: Bool?, _ result: Check.Result = .ok, _ detail: String = "clean"
+        _ place: String, frozen: Bool?, _ result: Check.Result = .ok, _ detail: String = "clean", kind: String = "ext4"
     ) -> FilesystemProof {
         FilesystemProof(
-            place: place, targets: [String(place.prefix(3))], kind: "ext4", uuid: nil, frozen: frozen,
+            place: place, targets: [String(place.prefix(3))], kind: kind, uuid: nil, frozen: frozen,
             check: Check(result, detail))
     }
 }

@@ -76,7 +76,10 @@ struct VerificationTests {
         #expect(check.result == .ok)
         #expect(check.detail == "1/2 clean, not checked: vdb (ext4): xfs log")
         #expect(sum(Sample.proof("vdb", frozen: nil, .notChecked, "xfs log")).result == .notChecked)
-        #expect(sum() == Check(.notChecked, "no filesystem found"))
+        #expect(sum() == Check(.notChecked, "no filesystem found that tells"))
+        let mute = [Sample.proof("vda1", frozen: nil, kind: "vfat"), Sample.proof("vda3", frozen: nil, kind: "swap")]
+        #expect(sum(mute[0], mute[1], Sample.proof("vda2", frozen: nil, .notChecked, "xfs log")).result == .notChecked)
+        #expect(sum(mute[0], mute[1], Sample.proof("vda2", frozen: true)) == Check(.ok, "1/1 clean"))
     }
 
     @Test("one broken filesystem fails the whole, before anything else is said")

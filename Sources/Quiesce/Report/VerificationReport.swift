@@ -32,8 +32,19 @@ public struct VerificationReport: Codable, Sendable {
     /// How the command ends when `level` was asked for: what could not be checked was not reached.
     public func status(asked level: VerificationLevel?) -> ExitStatus {
         if failure != nil { return .verificationFailed }
-        guard level == .application, application.result != .ok else { return .reached }
+        guard missed(asked: level) != nil else { return .reached }
         return filesystem.result == .ok ? .filesystemOnly : .crashOnly
+    }
+
+    /// Why what was asked for could not be checked, if it could not. The chain always can.
+    public func missed(asked level: VerificationLevel?) -> String? {
+        let asked: Check? =
+            switch level {
+            case nil, .chain: nil
+            case .filesystem: filesystem
+            case .application: application
+            }
+        return asked.flatMap { $0.result == .ok ? nil : $0.detail }
     }
 
     public func text(_ ink: Ink = .plain) -> String {

@@ -30,12 +30,12 @@ public struct VerificationsReport: Codable, Sendable {
     }
 
     /// The first thing that is not well.
-    public var cause: String? {
+    public func cause(asked level: VerificationLevel?) -> String? {
         let failed = verified.lazy.compactMap { report in
             report.failure.map { "\(report.domain.name) \(report.snapshot): \($0)" }
         }.first
-        let blind = verified.lazy.filter { $0.application.result != .ok }.map {
-            "\($0.domain.name) \($0.snapshot): \($0.application.detail)"
+        let blind = verified.lazy.compactMap { report in
+            report.missed(asked: level).map { "\(report.domain.name) \(report.snapshot): \($0)" }
         }.first
         return failed ?? missed.first.map { "\($0.domain) \($0.snapshot): \($0.error.message)" } ?? blind
     }

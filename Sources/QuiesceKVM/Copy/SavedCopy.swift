@@ -119,7 +119,7 @@ private struct DistrustedFolder {
         guard [0, geteuid()].contains(status.userID.rawValue), status.rawValue.st_mode & 0o022 == 0 else {
             throw Failure(
                 .refused, "\(path): another user owns it or may write to it, and could change it while it is read",
-                hint: "cp -r it to a place of your own, or chown and chmod go-w it")
+                hint: "cp -r it to a place of your own")
         }
     }
 

@@ -7,11 +7,17 @@ struct PhysicalVolume {
     let volume: Volume
     let label: PhysicalVolumeLabel
 
+    /// Of metadata that is read for all given disks together, in bytes: a volume group's has some KiB, and a guest can have as many
+    /// physical volumes as it likes.
+    static let mostText = 16 << 20
+
     /// The volume groups that its metadata areas describe: none, or the same one in each.
-    func groups() throws(ReadFailure) -> [VolumeGroup] {
+    func groups(within budget: inout Int) throws(ReadFailure) -> [VolumeGroup] {
         var groups: [VolumeGroup] = []
         for area in label.areas.prefix(4) {
-            guard let text = try text(in: area), let root = MetadataText.parse(text) else { continue }
+            guard let text = try text(in: area, atMost: budget) else { continue }
+            budget -= text.count
+            guard let root = MetadataText.parse(text) else { continue }
             if let group = VolumeGroup(root) { groups.append(group) }
         }
         return groups
@@ -27,7 +33,7 @@ struct PhysicalVolume {
 
     /// The committed text of one metadata area (`lib/format_text/layout.h`, struct mda_header and raw_locn): a ring that
     /// begins after the 512 bytes of its header.
-    private func text(in area: PhysicalVolumeLabel.Area) throws(ReadFailure) -> [UInt8]? {
+    private func text(in area: PhysicalVolumeLabel.Area, atMost budget: Int) throws(ReadFailure) -> [UInt8]? {
         let headerSize: UInt64 = 512
         let header = try volume.block(at: area.offset, count: Int(headerSize))
         let size = header.little(32, as: UInt64.self)
@@ -38,6 +44,7 @@ struct PhysicalVolume {
             Checksum.lvm.of(header.slice(4, 508)) == header.little(0, as: UInt32.self), !isIgnored,
             area.offset < volume.size, size <= volume.size - area.offset, size > headerSize,
             (headerSize..<size).contains(offset), (1...UInt64(MetadataText.sizeLimit)).contains(length),
+            length <= budget,
             length <= size - headerSize
         else { return nil }
         let straight = min(length, size - offset)

@@ -62,8 +62,9 @@ struct Survey {
         let byUUID = Dictionary(grouping: physical, by: \.label.uuid)
         let present = byUUID.compactMapValues { $0.count == 1 ? $0.first : nil }
         var newest: [String: VolumeGroup] = [:]
-        for volume in present.values {
-            for group in try volume.groups() where group.sequence > newest[group.id]?.sequence ?? .min {
+        var budget = PhysicalVolume.mostText
+        for volume in present.values.sorted(by: { $0.label.uuid < $1.label.uuid }) {
+            for group in try volume.groups(within: &budget) where group.sequence > newest[group.id]?.sequence ?? .min {
                 newest[group.id] = group
             }
         }

@@ -83,6 +83,7 @@ extension SnapshotCall {
             // Looked for under the lock: of two that begin at once the second finds the first one's.
             if let use = try await open.begun(label) {
                 call.progress.note("\(use.snapshot) was \(use.words): taken up again")
+                try call.demand(try await call.workplace.manifest(of: open.identity, use.run.description), of: use)
                 return .known(try await open.takeUp(use))
             }
             let (report, export) = try await call.handOver(
@@ -106,5 +107,22 @@ extension SnapshotCall {
         return .begun(
             HandoverReport(
                 report, manifest: open.manifestPath(of: run), use: export.use, disks: export.disks))
+    }
+    /// What was begun before has to be what is asked for now.
+    private func demand(_ report: RunReport, of use: SnapshotUse) throws(Failure) {
+        let reached = report.verdict.consistency
+        if let required = request.required, reached < required {
+            throw Failure(
+                .refused,
+                "\(use.snapshot) was \(use.words) before, and reached \(reached.rawValue): \(required.rawValue) is required now",
+                hint: use.remedy)
+        }
+        guard case .only(let wanted) = request.selection else { return }
+        let disks = try report.snapshot(of: open.identity).snapshot.disks
+        if let target = wanted.first(where: { target in !disks.contains { $0.target == target } }) {
+            throw Failure(
+                .refused, "\(use.snapshot) was \(use.words) before, without \(target), which is asked for now",
+                hint: use.remedy)
+        }
     }
 }

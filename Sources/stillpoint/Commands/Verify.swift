@@ -11,7 +11,7 @@ struct Verify: Verb {
         discussion: """
             --level application starts a throw-away clone of the guest from overlays on the frozen images, without a network, \
             lets every application recover in it, and compares what it recovered to with what was recorded at the cut. \
-            Not reached although asked for: 10, or 11 where the filesystems could not be checked either.
+            A level that was asked for and could not be checked: 10, or 11 where that is so of the filesystems.
             """)
 
     @ParentCommand var parent: Stillpoint
@@ -63,7 +63,7 @@ struct Verify: Verb {
         progress.clear()
         try output.result(report) { report.text($0) }
         let status = report.status(asked: level)
-        if status != .reached { Terminal.complain("stillpoint: \(report.failure ?? report.application.detail)\n") }
+        if let cause = report.failure ?? report.missed(asked: level) { Terminal.complain("stillpoint: \(cause)\n") }
         return status
     }
 
@@ -105,7 +105,7 @@ struct Verify: Verb {
         }
         try output.result(result) { result.text($0) }
         let status = result.status(asked: level)
-        if status != .reached { Terminal.complain("stillpoint: \(result.cause ?? "not all was verified")\n") }
+        if let cause = result.cause(asked: level) { Terminal.complain("stillpoint: \(cause)\n") }
         return status
     }
 }
@@ -129,10 +129,10 @@ struct CloneOptions: ParsableArguments {
         request.limit = timeout?.duration ?? request.limit
         (request.halvesMemory, request.keeps) = (halfMemory, keep)
         var snapshot = SnapshotRequest(name: SnapshotName(at: workplace.time.wall))
-        // Those that were prepared, whatever the configuration says today.
+        // Those that ran, whatever the configuration says today.
         let applications = try manifest.snapshot(of: open.identity).member.applications
-        let prepared = applications.filter { $0.status == .prepared }.map(\.name)
-        try workplace.configure(&snapshot, for: open.identity, hooks: Array(Set(prepared)).sorted())
+        let names = applications.filter(\.hasRun).map(\.name)
+        try workplace.configure(&snapshot, for: open.identity, hooks: Array(Set(names)).sorted())
         request.hooks = snapshot.hooks
         return CloneRun(
             on: try open.clones(in: scratch ?? "/var/tmp"), request, time: workplace.time, interruption: interruption

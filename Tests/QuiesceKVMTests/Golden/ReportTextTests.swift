@@ -252,6 +252,11 @@ struct ReportTextTests {
         report.clone?.console = ["[    1.2] VFS: Cannot open root device", "[    1.3] Kernel panic - not syncing"]
         try expectTidy(report.text(), is: "verify-not-booted.txt")
         #expect(report.status(asked: .application) == .filesystemOnly && report.status(asked: nil) == .reached)
+        #expect(report.missed(asked: .application) == report.application.detail && report.missed(asked: nil) == nil)
+        report.filesystem = Check(.notChecked, "vdb1 (xfs): its log cannot be read")
+        #expect(report.status(asked: .filesystem) == .crashOnly && report.status(asked: .chain) == .reached)
+        #expect(report.missed(asked: .filesystem) == report.filesystem.detail)
+        report.filesystem = Check(.ok, "3/3 clean")
         var all = VerificationsReport(notDue: 3)
         all.verified = [report]
         try expectTidy(all.text(), is: "verify-all.txt")
