@@ -73,6 +73,37 @@ extension Lab {
             try await unhook(guest)
         }
 
+        @Test("a hook's child writes to a frozen disk: it alone waits, and what is held is proved all the same")
+        func writesWhileFrozen() async throws {
+            let guest = try LabGuest.current
+            // The child's every write is on the disk before the next; so is the one that the thaw lets through.
+            let service = """
+                #!/bin/sh
+                # path: /srv/app
+                case $1 in
+                freeze)
+                    rm -f /run/app-thawed
+                    setsid sh -c 'until [ -e /run/app-thawed ]; do cat /proc/uptime >>/srv/app/log; sync -d /srv/app/log; done
+                        echo end >>/srv/app/log' >/dev/null 2>&1 </dev/null &
+                    ;;
+                thaw) : >/run/app-thawed ;;
+                esac
+                """
+            try await guest.sh(
+                """
+                mkdir -p /srv/app /etc/stillpoint/service.d && : >/srv/app/log
+                printf '%s\\n' "$1" >/etc/stillpoint/service.d/app && chmod 755 /etc/stillpoint/service.d/app
+                """, service)
+            let taken = try await guest.stillpoint("snapshot", guest.name, "--json")
+            #expect(taken.exit == 0, "\(taken)")
+            let report = try taken.json
+            #expect(report.consistency == "application" && report.applications == ["service"])
+            #expect(report.frozen == 1 && report.thawed == 1)
+            try await guest.sh("until tail -n 1 /srv/app/log | grep -q end; do sleep 0.1; done")
+            #expect(try await guest.stillpoint("commit", guest.name).exit == 0)
+            try await guest.sh("rm -r /srv/app /etc/stillpoint /run/app-thawed")
+        }
+
         /// Without a phase it comes while the guest is still being looked at.
         @Test(
             "Ctrl-C ends in a thawed guest without a trace, whenever it comes",

@@ -153,6 +153,10 @@ extension Lab {
                 let again = try await begin(domain, "--label", "it's nightly", "--output", "env")
                 #expect(again.exit == 0 && again.output == first.output, "\(again)")
                 try expectFailure(
+                    try await domain.stillpoint(
+                        "begin", domain.name, "--label", "it's nightly", "--require", "filesystem", "--json"), 20,
+                    "reached crash", isJSON: true)
+                try expectFailure(
                     try await domain.stillpoint("commit", domain.name, "--json"), 20, "it's nightly", isJSON: true)
                 let pruned = try await domain.stillpoint("prune", domain.name, "--keep", "0", "--json")
                 #expect(pruned.exit == 0, "\(pruned)")
