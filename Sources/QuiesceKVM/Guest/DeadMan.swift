@@ -35,7 +35,11 @@ extension GuestScript {
             hard='' n=0
             while [ -e "$d/pid" ] && [ "$n" -lt 45 ]; do
                 while read -r m; do
-                    why=$(fsfreeze -u "$m" 2>&1) && echo fired >"$d/fired" && continue
+                    if why=$(fsfreeze -u "$m" 2>&1); then
+                        # Once: who calls it off must not read it between its emptying and its writing.
+                        [ -s "$d/fired" ] || echo fired >"$d/fired"
+                        continue
+                    fi
                     # Not frozen (any more) is fine; anything else leaves the kernel's own way, which thaws all there is.
                     case $why in *"Invalid argument"*) ;; *) hard=${hard:-1} ;; esac
                 done <"$d/mounts"
