@@ -41,6 +41,12 @@ public struct Verdict: Codable, Sendable, Hashable {
         lead(with: reason)
     }
 
+    /// There is no usable point in time, and this is told first.
+    public mutating func void(because reason: String) {
+        consistency = .none
+        lead(with: reason)
+    }
+
     /// This of all reasons is told first.
     public mutating func lead(with reason: String) {
         reasons.removeAll { $0 == reason }

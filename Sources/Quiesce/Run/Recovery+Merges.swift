@@ -160,20 +160,22 @@ extension Recovery {
 extension GuestFacts {
     /// The disk is on something that says nothing of the merge: laid on the base, by whoever it was.
     fileprivate func isElsewhere(_ merge: Merge) -> Bool {
-        let chain = disks.first { $0.target == merge.target }?.liveChain.map(\.path) ?? []
+        let chain = chain(of: merge)
         return !chain.contains(merge.top) && chain.first != merge.base
     }
 
     /// The guest's own chain, of which the merge was, has the base and not the top any more.
     fileprivate func hasMerged(_ merge: Merge) -> Bool {
-        let chain = disks.first { $0.target == merge.target }?.liveChain.map(\.path) ?? []
+        let chain = chain(of: merge)
         return merge.isOnBranch != true && chain.contains(merge.base) && !chain.contains(merge.top)
     }
 
     /// A block job runs on that disk, whose chain still has the merge's top.
     fileprivate func isMerging(_ merge: Merge) -> Bool {
-        disks.contains { disk in
-            disk.target == merge.target && disk.blockJob != nil && disk.liveChain.contains { $0.path == merge.top }
-        }
+        chain(of: merge).contains(merge.top) && disks.contains { $0.target == merge.target && $0.blockJob != nil }
+    }
+
+    private func chain(of merge: Merge) -> [String] {
+        disks.first { $0.target == merge.target }?.liveChain.map(\.path) ?? []
     }
 }

@@ -7,8 +7,7 @@ extension SnapshotRun {
         switch failure.status {
         case .maybeFrozen, .quarantined:
             // Where the guest writes is not certain: no file is touched, and what is known of it is kept.
-            record.verdict.lower(to: .none, because: failure.message)
-            record.verdict.lead(with: failure.message)
+            record.verdict.void(because: failure.message)
             if record.isCut { await keepAnyway(&record) }
             // A freeze without its thaw stays open in the journal, for `thaw` and whoever comes after us, and for `recover` so do
             // overlays of which nobody knows whether the guest is on them.
@@ -16,8 +15,7 @@ extension SnapshotRun {
         default: break
         }
         if record.isCut { return await finish(&record, undoCut(&record, failure)) }
-        record.verdict.lower(to: .none, because: failure.message)
-        record.verdict.lead(with: failure.message)
+        record.verdict.void(because: failure.message)
         return await finish(&record, discardUnused(&record))
     }
 

@@ -108,6 +108,7 @@ extension SnapshotCall {
             HandoverReport(
                 report, manifest: open.manifestPath(of: run), use: export.use, disks: export.disks))
     }
+
     /// What was begun before has to be what is asked for now.
     private func demand(_ report: RunReport, of use: SnapshotUse) throws(Failure) {
         let reached = report.verdict.consistency
