@@ -61,6 +61,19 @@ extension ApplicationRunTests {
         #expect(world.log.details(of: .hookHeard) == ["mysql", "postgresql"])
     }
 
+    @Test(
+        "locks that a slow guest takes are waited for together for half of the hold, and heard one by one after that",
+        arguments: [(6, true), (8, false)])
+    func slowGuest(seconds: Int, areTogether: Bool) async throws {
+        var world = try world(nil, nil)
+        world.guest.saysInTurn = true
+        world.guest.turnTakes = .seconds(seconds)
+        let report = try await world.run()
+        #expect(report.verdict == Verdict(consistency: .application))
+        #expect((world.log.count(.hookHeard) > 0) == areTogether)
+        #expect((world.log.count(.hookLock) > 0) != areTogether)
+    }
+
     @Test("what is dirty is written out before the first lock, and not again under it")
     func writtenOutFirst() async throws {
         let world = try world(nil)

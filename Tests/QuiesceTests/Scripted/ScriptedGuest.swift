@@ -19,6 +19,7 @@ struct ScriptedGuest: GuestControl {
     var releasesInTurn = true
     /// Whether the last words are said behind the last lock, whatever the hooks have to say about it.
     var saysInTurn = false
+    var turnTakes = Duration.zero
     /// What the dead-man says that it did.
     var fired: String?
     var hookTakes = Duration.milliseconds(10)
@@ -92,7 +93,10 @@ struct ScriptedGuest: GuestControl {
         return turn.last != nil || releasesInTurn
     }
 
-    func lastWordsSaid(_ words: LastWords, within limit: Duration) async -> Bool { saysInTurn }
+    func lastWordsSaid(_ words: LastWords, within limit: Duration) async -> Bool {
+        time.advance(by: min(turnTakes, limit))
+        return saysInTurn && turnTakes <= limit
+    }
 
     func hear(_ call: HookCall, within limit: Duration) async -> HookResult {
         log.hear(.hookHeard, call.hook.name)
