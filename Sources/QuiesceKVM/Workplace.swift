@@ -134,6 +134,11 @@ public struct OpenGuest: Sendable {
             .knowing(try await workplace.uses(of: identity), at: workplace.time.wall)
     }
 
+    /// The same for those who only look and do not hold the guest's lock.
+    public func planBesideOthers(_ request: inout SnapshotRequest) async throws(Failure) -> MemberPlan {
+        try await plan(&request).knowing(holder: try await holder())
+    }
+
     public func control(for run: RunID) -> any GuestControl {
         AgentGuestControl(guest, run: run, time: workplace.time).withFailpoints
     }

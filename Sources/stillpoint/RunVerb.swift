@@ -68,13 +68,16 @@ struct SnapshotCall {
 
     /// `--dry-run`.
     mutating func showPlan(_ output: Output) async throws(Failure) -> ExitStatus {
-        let plan = try await plan()
+        let plan = told(try await open.planBesideOthers(&request))
         try output.result(PlanReport(plan, schema: "stillpoint.plan/v1")) { plan.text($0) }
         return plan.conclude()
     }
 
     private mutating func plan() async throws(Failure) -> MemberPlan {
-        let plan = try await open.plan(&request)
+        told(try await open.plan(&request))
+    }
+
+    private func told(_ plan: MemberPlan) -> MemberPlan {
         for remark in options.remarks(plan, request) { progress.note(remark) }
         return plan
     }

@@ -186,7 +186,7 @@ struct SnapshotOptions: ParsableArguments {
         let wanted = try request()
         let open = try await workplace.guest(guest.reference)
         var request = try complete(wanted, for: open.identity, in: workplace)
-        return try await open.plan(&request)
+        return try await open.planBesideOthers(&request)
     }
 
     /// What a virsh user may not expect.

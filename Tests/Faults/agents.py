@@ -122,7 +122,7 @@ FEW = {"guest-fsfreeze-freeze-list": ["lost", "2"], "guest-fsfreeze-thaw": ["0"]
 BEGIN = """
 set -e
 cat >/run/liar && chmod 700 /run/liar
-rm -rf /run/liar.end /run/liar.mark /run/liar.sock /run/liar.d
+rm -rf /run/liar.end /run/liar.mark /run/liar.begun /run/liar.sock /run/liar.d
 cat >/run/liar.sh <<'END'
 sleep 0.5
 systemctl stop qemu-guest-agent
@@ -162,7 +162,9 @@ def waits(command, lie):
 def lied_to(on, program, lie, command, words):
     """A run beside the liar; and whether it came to lie."""
     on.sh(BEGIN, lie, command, text=program)
-    time.sleep(1.5)
+    # Before that the old agent may still answer, and be gone when the run asks.
+    on.type("until [ -e /run/liar.begun ]; do sleep 0.1; done", 60)
+    time.sleep(0.5)
     # The channel was closed and opened again: libvirt asks anew.
     if command not in ("guest-ping", "guest-sync"):
         on.awaits_agent(20)

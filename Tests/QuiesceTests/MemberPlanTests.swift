@@ -118,4 +118,18 @@ struct MemberPlanTests {
         #expect(finding.fix == ["stillpoint thaw db01"])
         #expect(frozen.knowing([], []).findings.refusal?.code == "freeze.foreign")
     }
+
+    @Test("a run that is at work on the guest is told as that, and not as one that broke off")
+    func busyGuest() throws {
+        let run = UnfinishedRun(
+            run: .random(), guest: try plan().guest, name: "nightly", startedAt: Timestamp(milliseconds: 0),
+            steps: [.staging(overlays: ["/srv/kvm/x"])])
+        let left = try plan().knowing([], [run])
+        #expect(left.knowing(holder: nil).findings.refusal?.code == "run.unfinished")
+        let busy = left.knowing(holder: "process 4711: snapshot db01")
+        #expect(busy.findings["run.unfinished"] == nil)
+        let finding = try #require(busy.findings.refusal)
+        #expect(finding.code == "guest.busy")
+        #expect(finding.text == "db01 is busy: process 4711: snapshot db01")
+    }
 }

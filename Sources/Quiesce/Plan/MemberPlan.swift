@@ -133,6 +133,18 @@ public struct MemberPlan: Sendable {
         return plan
     }
 
+    /// With who is at work on the guest: a run that has not ended yet is then no earlier one that broke off.
+    public func knowing(holder: String?) -> MemberPlan {
+        guard let holder else { return self }
+        var plan = self
+        plan.findings.removeAll { $0.code == "run.unfinished" }
+        plan.findings.append(
+            Finding(
+                .refuses(.busy), "guest.busy", "\(guest.name) is busy: \(holder)",
+                fix: ["stillpoint snapshot \(guest.name) --wait 30s"]))
+        return plan
+    }
+
     func order(_ name: SnapshotName) -> CutOrder {
         CutOrder(name: name, note: note, disks: disks, others: leftOut.map(\.target), registers: registers)
     }

@@ -24,6 +24,7 @@ public struct StatusReport: Codable, Sendable {
     public var freeze: String
     /// Who holds the guest's lock.
     public var busy: String?
+    /// Runs that broke off, and freezes by hand. While somebody is at work only these: another run may be theirs.
     public var unfinished: [String]
     public var current: String?
     public var jobs: [Job]
@@ -40,7 +41,7 @@ public struct StatusReport: Codable, Sendable {
             case .answers(let report): ("\(report.version) on \(report.system.prettyName)", report.freezeState.rawValue)
             }
         self.busy = busy
-        self.unfinished = unfinished.map { run in
+        self.unfinished = unfinished.filter { busy == nil || $0.isByHand }.map { run in
             "\(run.name), begun \(run.startedAt.local), did not end: stillpoint \(run.isByHand ? "thaw" : "recover") \(run.guest.name)"
         }
         self.current = current

@@ -40,7 +40,7 @@ public struct ConfigurationSchema: Sendable {
                             "description": "All snapshots of ours but the newest so many.", "type": "integer",
                             "minimum": 0,
                         ], "olderThan": Self.time("Those older than this."),
-                    ]),
+                    ], atMost: 1),
             ], "additionalProperties": false,
             "$defs": [
                 "level": [
@@ -80,11 +80,13 @@ public struct ConfigurationSchema: Sendable {
         ]
     }
 
-    private static func keys(_ description: String, _ properties: JSONObject) -> JSONValue {
-        [
+    private static func keys(_ description: String, _ properties: JSONObject, atMost most: Int64? = nil) -> JSONValue {
+        var keys: JSONObject = [
             "description": .string(description), "type": ["object", "null"], "properties": .object(properties),
             "additionalProperties": false,
         ]
+        if let most { keys["maxProperties"] = .integer(most) }
+        return .object(keys)
     }
 
     private static let maxFreeze = time("Longest window, 2s to 30s; default 5s.")

@@ -109,15 +109,21 @@ struct ReportTextTests {
         #expect(ListReport(snapshots: []).text() == "no snapshots\n")
     }
 
-    @Test("status: a guest with a run that did not end and a job")
+    @Test("status: a guest with a run that did not end and a job; a run that is still at work did not break off")
     func status() throws {
         let run = UnfinishedRun(
             run: .random(), guest: .db01, name: "nightly", startedAt: Examples.start,
             steps: [.staging(overlays: ["/srv/kvm/x"]), .window(mountpoints: ["/"], overlays: ["/srv/kvm/x"])])
-        let report = StatusReport(
-            try Examples.facts(), busy: "snapshot, process 4711, since 22:31", unfinished: [run], current: "nightly",
-            jobs: [.init(target: try Examples.target("vdb"), kind: "activeCommit", done: 3 << 30, total: 12 << 30)])
-        try expectTidy(report.text(), is: "status.txt")
+        let byHand = UnfinishedRun(
+            run: .random(), guest: .db01, name: "freeze", startedAt: Examples.start,
+            steps: [.freezingByHand(mountpoints: ["/"])])
+        func status(busy: String?) throws -> StatusReport {
+            StatusReport(
+                try Examples.facts(), busy: busy, unfinished: [run, byHand], current: "nightly",
+                jobs: [.init(target: try Examples.target("vdb"), kind: "activeCommit", done: 3 << 30, total: 12 << 30)])
+        }
+        try expectTidy(try status(busy: nil).text(), is: "status.txt")
+        try expectTidy(try status(busy: "process 4711: freeze db01").text(), is: "status-busy.txt")
     }
 
     @Test("status: a guest at rest")
