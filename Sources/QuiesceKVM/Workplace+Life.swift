@@ -45,6 +45,8 @@ private struct OutOfSight: LayerStore {
     func virtualSize(of image: ImageLayer) async throws(Failure) -> Int64 { throw failure }
     func allocatedBytes(of image: String) async -> Int64? { nil }
     func freeBytes(in folder: String) async -> Int64? { nil }
-    func merge(_ top: ImageLayer, into base: ImageLayer) async throws(Failure) { throw failure }
+    func merge(
+        _ top: ImageLayer, into base: ImageLayer, options: MergeOptions, progress: @escaping @Sendable (Double) -> Void
+    ) async throws(Failure) { throw failure }
     func rest(_ image: ImageLayer, on base: ImageLayer) async throws(Failure) { throw failure }
 }

@@ -79,7 +79,7 @@ public struct CommitRun: Sendable {
                 try await ports.journal.record(.merging(plan.steps.map(\.merge)), of: run, at: ports.time.wall)
                 for entry in plan.written { try await ports.catalogue.mark(entry.run, .merging) }
                 try await mergeLive(plan, request.options)
-                try await mergeIdle(plan, request.options.interruption)
+                try await mergeIdle(plan, request.options)
                 isHalfWay = plan.steps.contains { !$0.heirs.isEmpty }
                 for step in plan.steps {
                     for heir in step.heirs { try await ports.layers.rest(heir, on: step.base) }
@@ -134,11 +134,19 @@ public struct CommitRun: Sendable {
         }
     }
 
-    private func mergeIdle(_ plan: CommitPlan, _ interruption: Interruption?) async throws(Failure) {
+    private func mergeIdle(_ plan: CommitPlan, _ options: MergeOptions) async throws(Failure) {
+        let begin = ports.time.now
         for step in plan.steps where step.liveMerge == nil && step.place != .merged {
-            try interruption?.check()
-            tell(.doing("merging \(step.target): \(step.top.path)"))
-            try await ports.layers.merge(step.top, into: step.base)
+            try options.interruption?.check()
+            var left = options
+            left.limit = options.limit.map { max(.zero, $0 - begin.duration(to: ports.time.now)) }
+            let total = UInt64(clamping: try await ports.layers.virtualSize(of: step.top))
+            tell(.merging(MergeProgress(target: step.target, done: 0, total: total, isPivoted: false)))
+            try await ports.layers.merge(step.top, into: step.base, options: left) { [tell] part in
+                let done = UInt64(Double(total) * part)
+                tell(.merging(MergeProgress(target: step.target, done: done, total: total, isPivoted: false)))
+            }
+            tell(.merging(MergeProgress(target: step.target, done: total, total: total, isPivoted: true)))
         }
     }
 

@@ -24,9 +24,15 @@ public protocol LayerStore: Sendable {
     /// Nil where images do not grow, or nobody can say.
     func freeBytes(in folder: String) async -> Int64?
 
-    /// Merges the layers from `top` down to above `base` into it, with QEMU's locking on. Interrupted or out of space,
-    /// `top` is whole as before and the merge can be made again; `base` alone is worth nothing until then.
-    func merge(_ top: ImageLayer, into base: ImageLayer) async throws(Failure)
+    /// Merges the layers from `top` down to above `base` into it, with QEMU's locking on. Interrupted, too slow or out of
+    /// space, `top` is whole as before and the merge can be made again; `base` alone is worth nothing until then.
+    ///
+    /// - Parameters:
+    ///   - options: the limit is for this merge alone.
+    ///   - progress: from 0 to 1.
+    func merge(
+        _ top: ImageLayer, into base: ImageLayer, options: MergeOptions, progress: @escaping @Sendable (Double) -> Void
+    ) async throws(Failure)
 
     /// Has the image's header name another one with the same content as its backing file.
     func rest(_ image: ImageLayer, on base: ImageLayer) async throws(Failure)

@@ -3,7 +3,6 @@
 import Glibc
 import JSON
 import Quiesce
-import Synchronization
 import SystemPackage
 
 /// The host's programs that move a disk's content, ended when somebody wants to stop.
@@ -119,72 +118,43 @@ struct CopyTools: Sendable {
         _ tool: Tool, _ arguments: [String], _ what: String, _ gauge: Gauge? = nil, else status: ExitStatus = .refused
     ) async throws(Failure) -> [UInt8] {
         if let status = interruption.status { throw Failure(status, "\(what): interrupted") }
-        let sight = Sight()
-        let work = Task {
-            try await tool.run(
-                arguments, started: { process in sight.signs.withLock { $0.process = process } },
-                hearing: { piece in sight.signs.withLock { $0.output = ($0.output + piece).suffix(16 << 10) } },
-                deadline: .now + Self.patience)
-        }
-        let watch = Task { [interruption, tell] in
-            if let gauge { tell(gauge.progress(0)) }
-            for tick in 1... {
-                try await Task.sleep(for: .milliseconds(50))
-                if interruption.status != nil { return work.cancel() }
-                guard tick % 10 == 0, let gauge else { continue }
-                let signs = sight.signs.withLock { $0 }
-                if let done = gauge.read(signs) { tell(gauge.progress(done)) }
+        if let gauge { tell(gauge.progress(0)) }
+        let result: ToolResult
+        do throws(ToolError) {
+            result = try await tool.watched(arguments, until: interruption, deadline: .now + Self.patience) {
+                [tell] signs in
+                if let gauge, let done = gauge.read(signs) { tell(gauge.progress(done)) }
             }
+        } catch {
+            if let status = interruption.status { throw Failure(status, "\(what): interrupted") }
+            throw Failure(error, what)
         }
-        let ended = await work.result
-        watch.cancel()
         if let status = interruption.status { throw Failure(status, "\(what): interrupted") }
-        switch ended {
-        case .success(let result):
-            let output = Array(sight.signs.withLock { $0.output })
-            if result.succeeded {
-                if let gauge { tell(gauge.progress(gauge.total)) }
-                return output
-            }
-            if String(decoding: result.errors, as: UTF8.self).contains("No space left on device") {
-                throw Failure(.noSpace, what, else: .refused)
-            }
-            // `compare` says on standard output where they differ.
-            throw Failure(
-                status,
-                "\(what): \(ToolResult.lastLine(of: result.errors.isEmpty ? output : result.errors) ?? result.reason)")
-        case .failure(let error as ToolError): throw Failure(error, what)
-        case .failure(let error): throw Failure(.internalError, "\(what): \(error)")
+        if result.succeeded {
+            if let gauge { tell(gauge.progress(gauge.total)) }
+            return result.output
         }
+        if String(decoding: result.errors, as: UTF8.self).contains("No space left on device") {
+            throw Failure(.noSpace, what, else: .refused)
+        }
+        // `compare` says on standard output where they differ.
+        let words = ToolResult.lastLine(of: result.errors.isEmpty ? result.output : result.errors) ?? result.reason
+        throw Failure(status, "\(what): \(words)")
     }
-}
-
-private final class Sight: Sendable {
-    let signs = Mutex(Gauge.Signs())
 }
 
 /// How far a program is.
 struct Gauge: Sendable {
-    /// What can be seen of it.
-    struct Signs: Sendable {
-        var process: pid_t?
-        var output: ArraySlice<UInt8> = []
-    }
-
     let total: UInt64
     /// The bytes that are done; nil where nothing tells.
-    let read: @Sendable (Signs) -> UInt64?
+    let read: @Sendable (Tool.Signs) -> UInt64?
     private let target: DiskTarget
     private let step: CopyProgress.Step
 
     /// By the percentage that qemu-img tells.
     init(_ work: CopyTools.Work, _ step: CopyProgress.Step) {
         (target, self.step, total) = (work.target, step, work.total)
-        read = { [total] signs in
-            Self.percent(in: String(decoding: signs.output.suffix(64), as: UTF8.self)).map {
-                UInt64(Double(total) * $0 / 100)
-            }
-        }
+        read = { [total] signs in signs.percent.map { UInt64(Double(total) * $0 / 100) } }
     }
 
     /// By where it stands in the file that it has opened first.
@@ -202,10 +172,4 @@ struct Gauge: Sendable {
     }
 
     func progress(_ done: UInt64) -> CopyProgress { CopyProgress(target, step, done: done, of: total) }
-
-    /// The last one that was told whole, 0 to 100: `(12.34/100%)` and a carriage return, again and again.
-    static func percent(in text: String) -> Double? {
-        let told = text.split(separator: "(").last { $0.contains("/100%") }
-        return told.flatMap { Double($0.prefix { $0 != "/" }) }.map { min(max($0, 0), 100) }
-    }
 }

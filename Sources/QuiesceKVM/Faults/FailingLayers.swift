@@ -46,9 +46,11 @@ private struct FailingLayers: LayerStore {
 
     func freeBytes(in folder: String) async -> Int64? { await port.freeBytes(in: folder) }
 
-    func merge(_ top: ImageLayer, into base: ImageLayer) async throws(Failure) {
+    func merge(
+        _ top: ImageLayer, into base: ImageLayer, options: MergeOptions, progress: @escaping @Sendable (Double) -> Void
+    ) async throws(Failure) {
         try await Failpoint.around("layers.merge", Failpoint.broken) { () async throws(Failure) in
-            try await port.merge(top, into: base)
+            try await port.merge(top, into: base, options: options, progress: progress)
         }
     }
 

@@ -97,11 +97,33 @@ extension QemuImages: LayerStore {
         }
     }
 
-    public func merge(_ top: ImageLayer, into base: ImageLayer) async throws(Failure) {
+    public func merge(
+        _ top: ImageLayer, into base: ImageLayer, options: MergeOptions, progress: @escaping @Sendable (Double) -> Void
+    ) async throws(Failure) {
+        let what = "merge \(top.path) into \(base.path)"
         // -d leaves the overlay as it is: whole until the caller removes it, should we be killed.
-        try await change(
-            ["commit", "-q", "-d", "-f", top.format, "-b", base.path, "--", top.path],
-            "merge \(top.path) into \(base.path)", within: Self.mergePatience)
+        var arguments = ["commit", "-p", "-d", "-f", top.format, "-b", base.path]
+        if options.bandwidth > 0 { arguments += ["-r", "\(options.bandwidth)"] }
+        let interrupted = "cannot \(what): interrupted; the overlays stay and nothing is lost"
+        let result: ToolResult
+        do throws(ToolError) {
+            result = try await qemuImg.watched(
+                arguments + ["--", top.path], until: options.interruption,
+                deadline: .now + (options.limit ?? Self.mergePatience)
+            ) { signs in
+                if let percent = signs.percent { progress(percent / 100) }
+            }
+        } catch {
+            if let status = options.interruption?.status { throw Failure(status, interrupted) }
+            if case .timedOut = error, let limit = options.limit {
+                throw Failure(
+                    .busy, "cannot \(what) within \(limit.forPeople); the overlays stay",
+                    hint: "try again with a longer --timeout")
+            }
+            throw Failure(error, "cannot \(what)")
+        }
+        if let status = options.interruption?.status, !result.succeeded { throw Failure(status, interrupted) }
+        try demand(result, arguments + [top.path], what)
     }
 
     public func rest(_ image: ImageLayer, on base: ImageLayer) async throws(Failure) {
@@ -116,6 +138,10 @@ extension QemuImages: LayerStore {
         do throws(ToolError) { result = try await qemuImg.run(arguments, deadline: .now + limit) } catch {
             throw Failure(error, "cannot \(what)")
         }
+        try demand(result, arguments, what)
+    }
+
+    private func demand(_ result: ToolResult, _ arguments: [String], _ what: String) throws(Failure) {
         guard !result.succeeded else { return }
         let reason = result.reason
         if reason.contains("lock") {

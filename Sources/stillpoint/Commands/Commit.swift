@@ -35,7 +35,7 @@ struct Commit: MergeVerb {
     }
 }
 
-/// How fast layers are merged while the guest runs.
+/// How fast layers are merged.
 struct PaceOptions: ParsableArguments {
     @Option(help: "Most bytes a second for each disk, such as 50M; default unlimited.") var bandwidth: Rate?
     @Option(help: "How long copying may take; the overlays stay when it is over.") var timeout: Span?

@@ -167,22 +167,23 @@ struct CopyToolsTests {
                 deadline: .now + .seconds(30))
         }
         while seen.withLock({ $0 }) != 5000, !isOver.withLock({ $0 }) {
-            let signs = Gauge.Signs(process: started.withLock { $0 })
+            let signs = Tool.Signs(process: started.withLock { $0 })
             seen.withLock { $0 = gauge.read(signs) }
             await Task.yield()
         }
         reading.cancel()
         _ = await reading.result
         #expect(seen.withLock { $0 } == 5000)
-        #expect(gauge.read(Gauge.Signs()) == nil)
+        #expect(gauge.read(Tool.Signs()) == nil)
     }
 
     @Test("the last percentage that was told whole counts")
     func percent() {
-        #expect(Gauge.percent(in: "    (0.00/100%)\r    (12.34/100%)\r    (13.") == 12.34)
-        #expect(Gauge.percent(in: "    (100.00/100%)\r") == 100)
-        #expect(Gauge.percent(in: "4/100%)\r") == 4)
-        #expect(Gauge.percent(in: "    (12") == nil && Gauge.percent(in: "") == nil)
-        #expect(Gauge.percent(in: "(900/100%)") == 100 && Gauge.percent(in: "(x/100%)") == nil)
+        #expect(Tool.Signs.percent(in: "    (0.00/100%)\r    (12.34/100%)\r    (13.") == 12.34)
+        #expect(Tool.Signs.percent(in: "    (100.00/100%)\r") == 100)
+        #expect(Tool.Signs.percent(in: "4/100%)\r") == 4)
+        #expect(Tool.Signs.percent(in: "    (12") == nil && Tool.Signs.percent(in: "") == nil)
+        #expect(Tool.Signs.percent(in: "(900/100%)") == 100 && Tool.Signs.percent(in: "(x/100%)") == nil)
+        #expect(Tool.Signs.percent(in: "(nan/100%)") == nil)
     }
 }

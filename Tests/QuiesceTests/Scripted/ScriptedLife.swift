@@ -97,7 +97,10 @@ struct ScriptedLayers: LayerStore {
     func allocatedBytes(of image: String) async -> Int64? { 1 << 30 }
     func freeBytes(in folder: String) async -> Int64? { free }
 
-    func merge(_ top: ImageLayer, into base: ImageLayer) async throws(Failure) {
+    func merge(
+        _ top: ImageLayer, into base: ImageLayer, options: MergeOptions, progress: @escaping @Sendable (Double) -> Void
+    ) async throws(Failure) {
+        progress(0.5)
         try log.answer(.mergedIdle, "\(top.path) into \(base.path)")
     }
 
