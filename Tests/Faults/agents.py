@@ -41,6 +41,10 @@ def faulty(table, daemon, short):
     # Within the time that the guardian and the dead-man reckon with, and beyond it.
     for seconds in table.mine((5, 14) if not short else (14,)):
         tell(table, lambda: held(on, seconds))
+    if not short:
+        for line, mended in table.mine([("mount -t tmpfs none /srv/data", "umount /srv/data"),
+                                        ("umount -l /srv/data", "mount LABEL=data /srv/data")]):
+            tell(table, lambda: hidden(target("base"), line, mended))
 
 
 def tell(table, attempt):
@@ -59,10 +63,33 @@ def typed(on, name, place, line):
     ended = on.finish(process, begin, 240)
     judge.demand(on.awaits_agent(), "the agent is not back")
     judge.fired = taken and ended.fired and on.made()
+    if "inside the freeze" in name:
+        # After the reply it was the window.
+        judge.fired = judge.fired and ended.frozen is None
     judge.has_ended(ended)
     judge.aftermath(thawed=12)
     judge.demand(judge.frozen < 10_500, f"frozen for {judge.frozen} ms, 10 s were promised")
     on.type(AGAIN, 40)
+    return judge
+
+
+def hidden(on, line, mended):
+    """A frozen filesystem to which no path leads when the agent thaws: it thaws what it finds, and says that all is well."""
+    judge = Judge("agent", f"{line} in the window", "base")
+    on.unmade()
+    on.sh("systemctl stop redis-server")
+    begin = time.monotonic()
+    process = on.halt([*snapshot("base"), "--no-hooks"], "guest.freeze#1:after", timeout=180)
+    taken = on.type(f"{line} {MARK}", 20) is not None
+    resume(process)
+    ended = on.finish(process, begin, 240)
+    judge.fired = taken and ended.fired and on.made()
+    # As somebody would mount it again.
+    on.type(mended, 20)
+    judge.has_ended(ended)
+    judge.demand(ended.level == "crash", f"it is called {ended.level}")
+    judge.aftermath(thawed=5)
+    on.sh("systemctl start redis-server")
     return judge
 
 

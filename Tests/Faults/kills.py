@@ -6,6 +6,7 @@ import os
 import signal
 import time
 
+import oracle
 from judge import Judge, back, resume, row, snapshot, target
 from world import virsh
 
@@ -22,29 +23,52 @@ def called(command):
     return " ".join([command[0], *(word for word in command if word in ("--undo", "--keep", "--disk"))])
 
 
-def killed(table, suite, kind, command, few, prepare=None, stays=None):
+def in_the_window(names):
+    """The places from the reply to the freeze to that to the thaw."""
+    if "guest.freeze#1" not in names or "guest.thaw#1" not in names:
+        return set()
+    first, last = names.index("guest.freeze#1"), names.index("guest.thaw#1")
+    between = {f"{name}:{moment}" for name in names[first + 1:last] for moment in ("before", "after")}
+    return between | {"guest.freeze#1:after", "guest.thaw#1:before"}
+
+
+def killed(table, suite, kind, command, few, prepare=None, stays=None, or_else=None, again=1, lease=0):
     """A command killed before and after each of its steps.
 
     few: these steps alone, as the short way.
     stays: a layer that is none of the command's, and is there when recover has ended it.
+    or_else: what the guest may read instead of what it read before.
+    again: how often at each place inside the window.
+    lease: seconds for which what it froze is left alone.
     """
     on = target(kind)
     if prepare:
         prepare(on)
+    if or_else:
+        on.or_else = or_else(on)
     clean = on.stillpoint(*command)
     names = points(clean)
     back(on)
-    if clean.status not in (0, 12) or not names:
-        table.add(row(suite, "clean", exit=clean.status, survived=False, why=clean.last_line))
+    wrong = oracle.content(on)
+    if clean.status not in (0, 12) or not names or wrong:
+        table.add(row(suite, "clean", exit=clean.status, survived=False, why="; ".join([clean.last_line, *wrong])))
         return
     places = [f"{name}:{moment}" for name in names for moment in ("before", "after")]
-    for place in table.mine(place for place in places if not few or place in few):
+    window = in_the_window(names)
+    chosen = (place for place in places if not few or place in few for _ in range(again if place in window else 1))
+    for place in table.mine(chosen):
         if prepare:
             prepare(on)
+        if or_else:
+            on.or_else = or_else(on)
         judge = Judge(suite, f"{called(command)} {place.replace(':', ' ')}", kind)
         judge.stays = stays
         judge.was_killed(on.stillpoint(*command, failpoint=f"{place}:kill"))
-        judge.aftermath(judge.ended.killed_at)
+        time.sleep(lease)
+        judge.aftermath(judge.ended.killed_at, thawed=5 if lease else 0)
+        if place in window:
+            judge.is_in_window = True
+            judge.demand(judge.after <= 2000, f"frozen for {judge.after} ms after the kill, 2 s were promised")
         table.add(judge.row())
 
 
@@ -79,23 +103,37 @@ def bare(table, daemon, short):
     name = target("bare").name
 
     def take(on):
-        on.stillpoint(*snapshot("bare"))
+        on.snapshot("faults")
 
     def take_three(on):
         for snapshot_name in ("faults", "two", "three"):
-            on.stillpoint("snapshot", name, "--name", snapshot_name, "--no-freeze", "-q")
+            on.snapshot(snapshot_name)
 
     def leave(on):
         take(on)
+        on.left = dict(on.content)
         on.stillpoint("revert", name, "faults", "--destroy", "-q")
+        on.content = dict(on.cuts["faults"])
+        on.write()
+
+    def there(on):
+        return [dict(on.cuts["faults"])]
+
+    def break_off(on):
+        on.stillpoint(*snapshot("bare"), failpoint="hypervisor.cut#1:after:kill")
+
+    def break_off_merge(on):
+        take(on)
+        on.stillpoint("commit", name, "-q", failpoint="hypervisor.merge#1:before:kill")
 
     killed(table, "bare-kill", "bare", snapshot("bare"), few)
     killed(table, "bare-kill", "bare", ["commit", name, "-q"], few, take)
     between_calls(table, "bare-kill", "bare", ["commit", name, "-q"], take, 12 if short else 1)
     killed(table, "bare-kill", "bare", ["revert", name, "faults", "--destroy", "-q"],
-           short and ["life.powerOff#1:after", "life.define#1:after", "life.start#1:before"], take)
+           short and ["life.powerOff#1:after", "life.define#1:after", "life.start#1:before"], take, or_else=there)
     if not short:
-        killed(table, "bare-kill", "bare", ["revert", name, "--undo", "--destroy", "-q"], None, leave)
+        killed(table, "bare-kill", "bare", ["revert", name, "--undo", "--destroy", "-q"], None, leave,
+               or_else=lambda on: [dict(on.left)])
         target("bare").restore()
         killed(table, "bare-kill", "bare", ["prune", name, "--abandoned", "-q"], None, leave)
         killed(table, "bare-kill", "bare", ["prune", name, "--keep", "0", "-q"], None, leave)
@@ -108,12 +146,23 @@ def bare(table, daemon, short):
     target("bare").restore()
     # What is required cannot be reached without a freeze, so the snapshot is taken back: the steps of the undo.
     killed(table, "bare-kill", "bare", ["snapshot", name, "--name", "faults", "--no-freeze", "--require", "crash", "-q"],
-           few or ["journal.windowClosed#1:after"])
+           short and ["journal.windowClosed#1:after"])
+    # Who clears up may be killed too; earlier merges of layers of the same names would be looked at as well.
+    target("bare").restore()
+    killed(table, "bare-kill", "bare", ["recover", name], short and ["catalogue.add#1:after"], break_off)
+    if not short:
+        target("bare").restore()
+        killed(table, "bare-kill", "bare", ["recover", name], None, break_off_merge)
 
 
 def one(table, daemon, short):
     few = short and ["guest.steady#1:after", "guest.freeze#1:after", "hypervisor.cut#1:after", "guest.thaw#1:after"]
-    killed(table, "kill", "plain", snapshot("plain"), few)
+    killed(table, "kill", "plain", snapshot("plain"), few, again=1 if short else 5)
+    if not short:
+        # By hand there is no guardian, and the lease ends inside the guest.
+        name = target("plain").name
+        killed(table, "kill", "plain", ["freeze", name, "--lease", "5s"], None, lambda on: on.stillpoint("thaw", name),
+               lease=6)
 
 
 def four(table, daemon, short):
@@ -137,6 +186,31 @@ def with_guardian(table, daemon, short):
         if process.poll() is None:
             process.kill()
         judge.was_killed(on.finish(process, begin))
+        judge.aftermath(judge.ended.killed_at, thawed=12)
+        judge.demand(judge.frozen < 10_000, f"frozen for {judge.frozen} ms, 10 s were promised")
+        table.add(judge.row())
+    if not short:
+        with_databases(table)
+
+
+def with_databases(table):
+    """The same while hooks hold databases: their leases are what is left, and clients write on before anybody clears up."""
+    on = target("base")
+    for place in table.mine(["guest.turn.pre-freeze#1:after", "guest.freeze#1:after", "hypervisor.cut#1:after"]):
+        judge = Judge("kill-both", f"databases, {place.replace(':', ' ')}", "base")
+        on.load("start")
+        begin = time.monotonic()
+        process = on.halt(snapshot("base"), place, timeout=180)
+        for pid in on.guardians():
+            os.kill(pid, signal.SIGKILL)
+        if process.poll() is None:
+            process.kill()
+        judge.was_killed(on.finish(process, begin))
+        # The hold of 15 s, from before the kill on, and what a look takes on a slow guest.
+        silent = on.silent_engines(25)
+        # The agent may think for a while yet that it is frozen.
+        on.type("systemctl stop 'lab-load@*'", 60)
+        judge.demand(not silent, f"no client of {' '.join(silent)} writes 25 s after the kill")
         judge.aftermath(judge.ended.killed_at, thawed=12)
         judge.demand(judge.frozen < 10_000, f"frozen for {judge.frozen} ms, 10 s were promised")
         table.add(judge.row())

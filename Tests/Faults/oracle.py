@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import subprocess
+import time
 
 from world import processes, virsh
 
@@ -83,6 +84,58 @@ def graph(target):
     return problems
 
 
+def content(target):
+    """What the guest of a bare domain would read, held against what was written; and each snapshot that is listed as whole,
+    against what was read when it was cut."""
+    if not hasattr(target, "content"):
+        return []
+    if virsh("domstate", target.name) != "running":
+        return ["what the guest would read cannot be asked"]
+    problems = []
+    found = {}
+    for disk, image in target.images().items():
+        target.io(disk, "flush")
+        commands = [word for cell in range(target.cells) for word in ("-c", f"read -v {cell * 65536} 1")]
+        told = subprocess.run(["qemu-io", "-r", "-U", "-f", "qcow2", *commands, image], capture_output=True, text=True)
+        rows = [line for line in told.stdout.splitlines() if ":  " in line[:12]]
+        found |= {(disk, cell): int(row.split("  ")[1][:2], 16) for cell, row in enumerate(rows)}
+        if not reads(image, {cell: found.get((disk, cell), 0) for cell in range(target.cells)}):
+            problems.append(f"{disk}: torn")
+    if found == target.content or found in target.or_else:
+        target.content, target.or_else = found, []
+    else:
+        wrong = [f"{disk} {cell}: {found.get((disk, cell))}, not {byte}"
+                 for (disk, cell), byte in target.content.items() if found.get((disk, cell)) != byte]
+        problems.append(f"the guest reads something else: {'; '.join(wrong[:4])}")
+    listed = target.stillpoint("list", target.name, "--json").json.get("snapshots", [])
+    for row in listed:
+        if row["standing"] not in ("current", "below", "abandoned"):
+            continue
+        shown = target.stillpoint("show", target.name, row["name"], "--json").json
+        for disk in shown["members"][0]["snapshot"]["disks"]:
+            cut = target.cuts[row["name"]]
+            if not reads(disk["frozenImage"], {cell: cut[disk["target"], cell] for cell in range(target.cells)}):
+                problems.append(f"{row['name']} is listed, and {disk['target']} is not what it was at its cut")
+        if row["consistency"] not in ("crash", "none"):
+            problems.append(f"{row['name']} is called {row['consistency']}")
+    return problems
+
+
+def reads(image, numbers):
+    """Whether each cell of the image holds that number, all of it."""
+    commands = [word for cell, number in numbers.items() for word in ("-c", f"read -P {number} {cell * 64}k 64k")]
+    told = subprocess.run(["qemu-io", "-r", "-U", "-f", "qcow2", *commands, image], capture_output=True, text=True)
+    return told.returncode == 0 and "failed" not in told.stdout
+
+
+def claims(target):
+    """Snapshots that are called consistent, and whose images were not frozen."""
+    listed = target.stillpoint("list", target.name, "--json").json.get("snapshots", [])
+    named = [row["name"] for row in listed
+             if row["standing"] == "current" and row.get("consistency") in ("filesystem", "application")]
+    return [f"{' '.join(named)} is called consistent, but {dirty}" for dirty in not_frozen_when_cut(target)] if named else []
+
+
 def left_behind(target):
     """Images that the guest has left by a revert, and that are kept for its undo."""
     found = set()
@@ -107,11 +160,27 @@ def orphans(target):
     return problems
 
 
+def strangers():
+    """All processes here are the harness, libvirtd and its guests, or were left behind: `run` gives us a space of our own.
+    One that is just ending gets a moment."""
+    end = time.monotonic() + 2
+    while True:
+        left = [(pid, line) for pid, line in processes() if line and pid not in (1, os.getpid())
+                and os.path.basename(line.split("\0")[0]) not in ("libvirtd", "qemu-system-x86_64", "dnsmasq")]
+        if not left or time.monotonic() > end:
+            return [f"orphan process {pid}: {line.replace(chr(0), ' ')[:120]}" for pid, line in left]
+        time.sleep(0.1)
+
+
+def places():
+    """What is mounted, and what lies where work in progress does."""
+    with open("/proc/self/mounts") as file:
+        return {f"mount {line.split()[1]}" for line in file} | {f"/var/tmp/{name}" for name in os.listdir("/var/tmp")}
+
+
 def leftovers(target):
-    """Processes, locks, records, metadata and things in the guest that no one needs any more."""
-    problems = [f"process {pid}: {line.replace(chr(0), ' ')[:120]}" for pid, line in processes()
-                if pid != os.getpid() and "qemu-system" not in line and "faults" not in line.split("\0")[0]
-                and ((target.uuid in line and "stillpoint" in line) or target.state in line)]
+    """Locks, records, metadata and things in the guest that no one needs any more."""
+    problems = []
     lock = f"/run/stillpoint/lock/{target.uuid}"
     if os.path.exists(lock):
         with open(lock) as file:
@@ -171,8 +240,9 @@ def papers(target, known):
     return problems
 
 
-def everything(target, known):
-    return (graph(target) + orphans(target) + leftovers(target) + unfinished(target) + papers(target, known) + frozen(target))
+def everything(target, known, before):
+    return (graph(target) + orphans(target) + strangers() + [f"orphan {place}" for place in places() - before]
+            + leftovers(target) + unfinished(target) + papers(target, known) + frozen(target) + content(target))
 
 
 def definition(target):

@@ -5,7 +5,7 @@ import agents
 import calls
 import daemons
 import kills
-from judge import proved
+from judge import proved, proved_bare
 from world import say
 
 SUITES = {"bare-kill": kills.bare, "bare-call": calls.bare, "bare-file": calls.files, "kill": kills.one,
@@ -15,10 +15,11 @@ SHORT = ["bare-kill", "bare-call", "bare-file", "kill", "kill-both", "two"]
 
 
 def run(table, daemon, wanted, short):
-    seen = False
+    seen = set()
     for name in wanted or (SHORT if short else SUITES):
         say(f"suite {name}")
-        if not name.startswith("bare") and not seen:
-            table.add(proved("base" if name == "kill4" else "plain"))
-            seen = True
+        kind = "bare" if name.startswith("bare") else "guest"
+        if kind not in seen:
+            table.add(proved_bare() if kind == "bare" else proved("base" if name == "kill4" else "plain"))
+            seen.add(kind)
         SUITES[name](table, daemon, short)

@@ -103,6 +103,12 @@ class Ended:
         return self.json.get("verdict", {}).get("consistency", "")
 
     @property
+    def frozen(self):
+        """How many filesystems the guest said that it froze; None where it did not say."""
+        members = self.json.get("members") or [{}]
+        return members[0].get("freeze", {}).get("guestReported", {}).get("frozen")
+
+    @property
     def last_line(self):
         lines = [line for line in self.errors.splitlines() if line.strip()]
         return lines[-1] if lines else ""
@@ -221,9 +227,11 @@ class Target:
 
 
 class BareDomain(Target):
-    """A domain without an operating system, on two images of 16 MiB: where no guest has to answer."""
+    """A domain without an operating system, on two images of 16 MiB: where no guest has to answer, and what its guest would
+    read is known to the byte."""
 
     mountpoints = []
+    cells = 8
 
     def __init__(self, name=f"{PREFIX}-bare", disks=2):
         folder = os.path.join(WORK, "bare")
@@ -243,6 +251,45 @@ class BareDomain(Target):
         virsh("define", definition)
         virsh("start", name)
         super().__init__(name, folder)
+        # What the guest reads; what it may read instead, after a fault in a revert; and what it read at each cut.
+        self.content, self.or_else, self.cuts = {}, [], {}
+        self.number = 0
+        self.fill()
+
+    def fill(self):
+        for cell in range(self.cells):
+            self.write(cell)
+
+    def write(self, cell=None):
+        """Another number into a cell of each disk, as the guest would, and to the file."""
+        cell = (self.number if cell is None else cell) % self.cells
+        self.number += 1
+        for disk in self.disks:
+            byte = (self.number * 2 + ord(disk[2])) % 255 + 1
+            self.io(disk, f"write -P {byte} {cell * 64}k 64k", "flush")
+            for content in [self.content, *self.or_else]:
+                content[disk, cell] = byte
+
+    def io(self, disk, *commands):
+        """By QEMU itself, which keeps what it has to say about it in its log."""
+        device = f"/machine/peripheral/virtio-disk{ord(disk[2]) - 97}/virtio-backend"
+        virsh("; ".join(f"qemu-monitor-command {self.name} --hmp 'qemu-io -d {device} \"{command}\"'"
+                        for command in commands))
+
+    def command(self, words, failpoint=None, environment=None):
+        if words[0] == "snapshot":
+            self.cuts[words[words.index("--name") + 1]] = dict(self.content)
+        return super().command(words, failpoint, environment)
+
+    def snapshot(self, name):
+        """One that is to stay, and a write into its overlays."""
+        self.stillpoint("snapshot", self.name, "--name", name, "--no-freeze", "-q")
+        self.write()
+
+    def restore(self):
+        super().restore()
+        self.or_else, self.cuts = [], {}
+        self.fill()
 
     def down(self):
         virsh("destroy", self.name, check=False)
@@ -329,6 +376,23 @@ class LabGuest(Target):
             return None
         finally:
             os.close(console)
+
+    # The clients of its databases.
+
+    def load(self, what):
+        subprocess.run([LAB, "load", self.name, what], check=True, stdout=subprocess.DEVNULL)
+
+    def answered(self):
+        """How much each engine's client has had for answers, asked at the console."""
+        told = self.type("stat -c 'size %n %s' /run/lab/load/*", 60) or ""
+        return dict(re.findall(r"size /run/lab/load/([a-z]+) ([0-9]+)", told))
+
+    def silent_engines(self, seconds):
+        """Those of which no client has an answer for so long."""
+        before = self.answered()
+        time.sleep(seconds)
+        after = self.answered()
+        return [engine for engine in before if after.get(engine) == before[engine]] if before else ["any engine"]
 
     def unmade(self):
         self.sh("rm -f /run/faults.mark")
