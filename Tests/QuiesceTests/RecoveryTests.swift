@@ -193,6 +193,25 @@ struct RecoveryTests {
         #expect(world.host.overlays.isEmpty)
     }
 
+    @Test("a guest that was asked to shut down and is still at it is started again once it is off")
+    func goingDown() async throws {
+        var world = try World()
+        world.hypervisor.offAfterLooks = 6
+        try await died(world, after: [staging(world), .shuttingDown])
+        #expect(try await recover(world).exit == 0)
+        #expect(world.log.count(.start) == 1 && world.log.heard(.start, before: .journalClosed))
+        #expect(world.time.elapsed < .seconds(10))
+    }
+
+    @Test("one that does not go off is not waited for without end, and that is told")
+    func staysOn() async throws {
+        let world = try World()
+        try await died(world, after: [staging(world), .shuttingDown])
+        let report = try await recover(world)
+        #expect(report.exit == 0 && report.text().contains("asked to shut down and still runs"))
+        #expect(world.log.count(.start) == 0 && world.time.elapsed < .seconds(130))
+    }
+
     @Test("what the guardian confirmed is not thawed again, since that could undo another's freeze")
     func guardian() async throws {
         let world = try World()
@@ -200,6 +219,15 @@ struct RecoveryTests {
         let report = try await recover(world, guardian: "orphaned: thaw confirmed")
         #expect(report.exit == 0 && report.text().contains("orphaned: thaw confirmed"))
         #expect(world.log.count(.thaw) == 0 && world.log.count(.disarm) == 1)
+    }
+
+    @Test("where some were thawed and some not, the kernel thaws what no path leads to any more", arguments: [1, 2])
+    func rest(count: Int) async throws {
+        var world = try World()
+        world.guest.thaws = [.success(count)]
+        try await died(world, after: [staging(world), window(world)])
+        #expect(try await recover(world).text().contains("sysrq j") == (count == 1))
+        #expect(world.log.count(.thawAll) == (count == 1 ? 1 : 0))
     }
 
     @Test("hooks are released once, the last one first, and told whether the snapshot was taken")
@@ -229,6 +257,15 @@ struct RecoveryTests {
         let report = try await recover(world)
         #expect(report.text().contains("not confirmed (the server does not answer)"))
         #expect(world.log.count(.disarm) == 1 && world.log.count(.tidy) == 0)
+    }
+
+    @Test("a freeze by hand that died before it could say that its dead-man waits has it called off")
+    func armedOnly() async throws {
+        let world = try World()
+        try await died(world, after: [], named: "freeze")
+        #expect(try await recover(world).exit == 0)
+        #expect(world.log.count(.disarm) == 1 && world.log.count(.tidy) == 1)
+        #expect(world.log.details(of: .journalClosed) == ["undone"])
     }
 
     @Test("a freeze by hand is left alone while its lease runs, and ended when it is over")

@@ -265,6 +265,42 @@ struct SnapshotRunTests {
         #expect(report.exit == Quiesce.ExitStatus.crashOnly.rawValue)
         #expect(report.verdict.consistency == .crash)
         #expect(report.members.first?.verification.filesystem.result == .ok)
+        // It may be one that no path leads to any more, and is frozen still.
+        #expect(world.log.count(.thawAll) == 1)
+        #expect(report.verdict.reasons.contains { $0.contains("sysrq j") })
+    }
+
+    @Test("what may still be frozen is told where the guest's kernel cannot be asked to thaw it")
+    func mayStillBeFrozen() async throws {
+        var world = try World()
+        world.guest.thaws = [.success(1)]
+        world.guest.failing = [.thawAll: GuestFailure(.refused, "guest-exec is not there")]
+        let report = try await world.run()
+        #expect(report.exit == Quiesce.ExitStatus.crashOnly.rawValue)
+        #expect(report.verdict.reasons.contains { $0.contains("may still be frozen") && $0.contains("sysrq-trigger") })
+    }
+
+    @Test(
+        "where the dead-man thawed the rest, or as much was thawed as froze, the kernel is not asked",
+        arguments: [1, 2])
+    func thawedByOthers(count: Int) async throws {
+        var world = try World()
+        world.guest.thaws = [.success(count)]
+        world.guest.fired = count == 1 ? "fired" : nil
+        _ = try await world.run()
+        #expect(world.log.count(.thawAll) == 0)
+    }
+
+    @Test("given up before the freeze, with the guest out of reach, it does not claim a freeze for whoever comes next")
+    func givenUpOutOfReach() async throws {
+        var world = try World()
+        world.guest.failing = [
+            .steady: GuestFailure(.timedOut, "no answer"), .disarm: GuestFailure(.timedOut, "no answer"),
+        ]
+        #expect(try await world.run().exit == Quiesce.ExitStatus.refused.rawValue)
+        #expect(world.log.count(.freeze) == 0)
+        let left = try #require(try await world.journal.unfinished(of: world.facts.guest).first)
+        #expect(!left.mayHaveFrozen)
     }
 
     @Test("an overlay whose header is not what was planned fails verification, and nothing is undone")

@@ -11,7 +11,7 @@ extension RevertRun {
                 at: ports.time.wall)
             switch plan.stop {
             case .refuse: break
-            case .shutDown(let limit) where plan.before != .shutOff: try await shutDown(within: limit)
+            case .shutDown(let limit) where plan.before != .shutOff: try await shutDown(run, within: limit)
             case .powerOff where plan.before != .shutOff:
                 tell(.doing("taking the power away"))
                 try await ports.life.powerOff()
@@ -25,8 +25,9 @@ extension RevertRun {
         }
     }
 
-    private func shutDown(within limit: Duration) async throws(Failure) {
+    private func shutDown(_ run: RunID, within limit: Duration) async throws(Failure) {
         tell(.doing("asking it to shut down"))
+        try await ports.journal.record(.shuttingDown, of: run, at: ports.time.wall)
         let end = ports.time.now + limit
         try await ports.life.askToShutDown()
         while try await ports.life.power() != .shutOff {

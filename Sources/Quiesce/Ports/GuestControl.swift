@@ -41,6 +41,10 @@ public protocol GuestControl: Sendable {
     /// How a call ended that began in its turn. Begins nothing: of one that was not in turn nothing is known.
     func hear(_ call: HookCall, within limit: Duration) async -> HookResult
 
+    /// Has the guest's kernel thaw whatever is frozen, another's freeze too: also what the agent does not find, since it was
+    /// unmounted or mounted over in the window.
+    func thawAll() async throws(GuestFailure)
+
     /// Removes what a run left under `/run/stillpoint` in the guest, once it is disarmed. Safe to call twice.
     func tidy(_ run: RunID) async throws(GuestFailure)
 

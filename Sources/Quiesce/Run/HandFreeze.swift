@@ -166,9 +166,13 @@ public struct HandFreeze: Sendable {
                 hint: "as root in the guest, on its console:   echo j > /proc/sysrq-trigger")
         }
         for run in ours where known.holder == nil {
-            await callOff(run.run)
-            // What it did to the disks is left to `recover`, which needs the entry.
-            if run.touchesDisks {
+            let word = try? await control.disarm(run.run)
+            // Some were: the others are where no path leads any more, and frozen still.
+            if word == .some(nil), count > 0, count < run.frozenMountpoints.count { try? await control.thawAll() }
+            // What holds an application lets go by what lies in the guest.
+            if run.hooks.isEmpty { try? await control.tidy(run.run) }
+            // Who lets go, and what was done to the disks, is left to `recover`, which needs the entry.
+            if run.touchesDisks || !run.hooks.isEmpty {
                 try? await journal.record(.thawed, of: run.run, at: time.wall)
             } else {
                 try? await journal.close(run.run, .undone, at: time.wall)

@@ -64,7 +64,7 @@ struct Judgement {
             verdict.lower(
                 to: .crash,
                 because:
-                    "\(frozen.of("filesystem")) frozen, only \(thawed) thawed: something thawed the rest inside the window"
+                    "\(frozen.of("filesystem")) frozen, only \(thawed) thawed: the rest was thawed, unmounted or mounted over inside the window"
             )
         } else if thawed > frozen {
             verdict.lower(

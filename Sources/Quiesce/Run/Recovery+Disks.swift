@@ -18,7 +18,7 @@ extension Recovery {
             } else if !run.overlays.isEmpty {
                 ending = try await settleOverlays(run, facts, &account)
             }
-            if run.owesStart, facts.power == .shutOff {
+            if run.owesStart, try await isOff(run, facts.power, &account) {
                 try await act(.start, "it was shut down for its snapshot", &account) { () throws(Failure) in
                     try await ports.hypervisor.start()
                 }
@@ -28,6 +28,25 @@ extension Recovery {
             account.fail(error)
         }
     }
+
+    /// A guest that was asked to shut down may still be at it, and would stay off: it is waited for.
+    private func isOff(
+        _ run: UnfinishedRun, _ power: GuestFacts.Power, _ account: inout RecoverReport.Run
+    ) async throws(Failure) -> Bool {
+        guard power != .shutOff, run.wasAskedToShutDown, !isDryRun else { return power == .shutOff }
+        tell(.doing("waiting whether it goes off, as it was asked to"))
+        let end = ports.time.now + Self.longestShutdown
+        while ports.time.now < end {
+            try interruption.check()
+            await ports.time.sleep(until: ports.time.now + .seconds(1))
+            if try await ports.hypervisor.look(for: []).power == .shutOff { return true }
+        }
+        account.note(.because, "it was asked to shut down and still runs: should it go off yet, start it")
+        return false
+    }
+
+    /// As long as a run that is alive waits for a guest that is late.
+    private static let longestShutdown = Duration.seconds(120)
 
     /// A guest that does not run has its chains in its headers.
     func look(for run: UnfinishedRun) async throws(Failure) -> GuestFacts {

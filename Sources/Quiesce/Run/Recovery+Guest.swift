@@ -12,10 +12,22 @@ extension Recovery {
         }
         do throws(Failure) {
             let facts = try await ports.hypervisor.look(for: [])
-            try await thaw(run, facts.power, &account)
+            let thawed = try await thaw(run, facts.power, &account)
             guard case .running = facts.power else { return true }
             let areReleased = await release(run, facts, &account)
             await disarm(run, tidies: areReleased, &account)
+            // Some were: the others are where no path leads any more, and frozen still.
+            if account.deadManActed == nil, 0 < thawed, thawed < run.frozenMountpoints.count {
+                do throws(GuestFailure) {
+                    try await ports.control(run.run).thawAll()
+                    account.note(.thaw, "the guest's kernel was told to thaw whatever is frozen (sysrq j)")
+                } catch {
+                    account.note(
+                        .thaw,
+                        "a filesystem may still be frozen (\(error.cause)): as root in the guest   echo j > /proc/sysrq-trigger"
+                    )
+                }
+            }
             return true
         } catch {
             account.fail(error)
@@ -23,27 +35,28 @@ extension Recovery {
         }
     }
 
+    /// How many the guest says that it thawed.
     private func thaw(
         _ run: UnfinishedRun, _ power: GuestFacts.Power, _ account: inout RecoverReport.Run
-    ) async throws(Failure) {
+    ) async throws(Failure) -> Int {
         let word = ports.guardian(run.run)
         if let word { account.note(.guardian, word) }
-        guard run.mayHaveFrozen else { return }
+        guard run.mayHaveFrozen else { return 0 }
         switch power {
         case .running: break
         case .shutOff:
             account.note(.thaw, "\(guest.name) is shut off: nothing is frozen")
-            return
+            return 0
         case .paused(let why), .other(let why):
             throw Failure(
                 .maybeFrozen, "\(guest.name) may still be frozen, and no thaw can reach it: it is paused (\(why))",
                 hint: "virsh resume \(guest.name)\nstillpoint recover \(guest.name)")
         }
-        if word?.contains("thaw confirmed") == true { return }
+        if word?.contains("thaw confirmed") == true { return 0 }
         guard !isDryRun else {
             account.did.append(
                 .init(step: .thaw, detail: run.frozenMountpoints.joined(separator: " "), isPlanned: true))
-            return
+            return 0
         }
         let control = ports.control(run.run)
         // Without a connection of its own the thaw goes the ordinary way.
@@ -54,6 +67,7 @@ extension Recovery {
         case .thawed(let count):
             account.note(.thaw, "\(count.of("filesystem")) thawed, as reported by the guest")
             try? await ports.journal.record(.thawed, of: run.run, at: ports.time.wall)
+            return count
         case .unproved(let failure):
             throw Failure(
                 .maybeFrozen, "\(guest.name) may still be frozen: no thaw was confirmed (\(failure.cause))",
@@ -97,7 +111,9 @@ extension Recovery {
 
     /// - Parameter tidies: false where a holder may still need what lies in the guest, to let go by itself.
     private func disarm(_ run: UnfinishedRun, tidies: Bool, _ account: inout RecoverReport.Run) async {
-        guard run.isByHand || run.mayHaveCut || !run.overlays.isEmpty || !run.hooks.isEmpty else { return }
+        // A freeze by hand and a drill have theirs before they say so.
+        let mayHaveOne = run.isByHand || run.mayHaveCut || !run.overlays.isEmpty || !run.hooks.isEmpty
+        guard mayHaveOne || run.steps.isEmpty else { return }
         guard !isDryRun else { return }
         let control = ports.control(run.run)
         do throws(GuestFailure) {

@@ -56,7 +56,11 @@ extension SnapshotRun {
         case .done:
             record.isCut = true
         case .failed(let failure):
-            record.isCut = try await hasMoved(record, after: failure)
+            do throws(Failure) { record.isCut = try await hasMoved(record, after: failure) } catch {
+                // Nobody knows of the disks; of the guest it is known.
+                try? await ports.journal.record(.thawed, of: run, at: ports.time.wall)
+                throw error
+            }
             if !record.isCut {
                 await note(record, cut: false, thawed: true)
                 let telling: Set<ExitStatus> = [.quarantined, .interrupted, .terminated, .hungUp]
@@ -119,7 +123,7 @@ extension SnapshotRun {
         return true
     }
 
-    private func note(_ record: RunRecord, cut: Bool, thawed: Bool) async {
+    func note(_ record: RunRecord, cut: Bool, thawed: Bool) async {
         let proof = cut ? record.proof : nil
         do throws(Failure) {
             try await ports.journal.record(
@@ -144,9 +148,29 @@ extension SnapshotRun {
             record.leavesWork = true
             tell(.note("what is left in \(plan.guest.name) ends by itself: \(error.cause)"))
         }
-        guard let word = await ports.guardian.lastWord() else { return }
-        tell(.note("guardian: \(word)"))
-        record.verdict.reasons.append("guardian: \(word)")
+        let word = await ports.guardian.lastWord()
+        if let word {
+            tell(.note("guardian: \(word)"))
+            record.verdict.reasons.append("guardian: \(word)")
+        }
+        if word == nil, record.deadManActed == nil { await thawRest(&record) }
+    }
+
+    /// What was unmounted or mounted over inside the window no thaw of the agent's finds, and it stays frozen.
+    private func thawRest(_ record: inout RunRecord) async {
+        guard let frozen = record.window?.frozen, let thawed = record.window?.thawed, thawed < frozen,
+            !plan.facts.isWindows
+        else { return }
+        let reason: String
+        do throws(GuestFailure) {
+            try await ports.guest.thawAll()
+            reason = "the guest's kernel was told to thaw whatever is frozen (sysrq j)"
+        } catch {
+            reason =
+                "a filesystem in \(plan.guest.name) may still be frozen (\(error.cause)): as root in the guest   echo j > /proc/sysrq-trigger"
+        }
+        tell(.note(reason))
+        record.verdict.reasons.append(reason)
     }
 
     func register(_ record: inout RunRecord) async {

@@ -102,6 +102,7 @@ extension SnapshotRun {
     func announce(_ record: inout RunRecord) async throws(Failure) {
         let step = JournalStep.window(
             mountpoints: plan.frozen.map(\.mountpoint), overlays: request.isDrill ? [] : plan.staged.map(\.overlay))
+        record.isAnnounced = true
         try await ports.journal.record(step, of: run, at: ports.time.wall)
         try interruption.check()
         if record.hooks.isEmpty { tell(.began(plan.freezes ? .freeze : .cut)) }
@@ -111,6 +112,8 @@ extension SnapshotRun {
     func giveUp(_ record: inout RunRecord, _ failure: Failure) async -> RunReport {
         (record.status, record.failure) = (failure.status, failure)
         record.verdict = Verdict(consistency: .none, reasons: [failure.message])
+        // Whoever finds the entry open is not to thaw somebody else's freeze.
+        if record.isAnnounced { await note(record, cut: false, thawed: true) }
         await releaseApplications(&record)
         await standDown(&record)
         if record.phases.contains(where: { $0.name == .stage && $0.status == .ok }) {

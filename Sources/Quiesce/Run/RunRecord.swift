@@ -13,6 +13,8 @@ struct RunRecord {
     var deadMan = DeadMan.absent
     /// Asked for, whatever was answered: one whose reply was lost stands all the same.
     var mayHaveDeadMan = false
+    /// The journal may say that a freeze follows.
+    var isAnnounced = false
     /// What the dead-man said that it had done by itself.
     var deadManActed: String?
     var guardian = MemberReport.Presence.absent

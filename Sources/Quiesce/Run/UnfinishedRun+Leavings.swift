@@ -40,6 +40,9 @@ extension UnfinishedRun {
         }
     }
 
+    /// It may be going down at this moment.
+    var wasAskedToShutDown: Bool { steps.contains { if case .shuttingDown = $0 { true } else { false } } }
+
     /// What a revert was going to, and the images that its new definition names.
     var reverted: (to: String, images: [String])? {
         steps.reduce(nil) { known, step in

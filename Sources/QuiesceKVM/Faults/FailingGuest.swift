@@ -87,6 +87,12 @@ private struct FailingGuest: GuestControl {
         return Failpoint.pass(name, .after) ? .unknown("failpoint after \(name)") : result
     }
 
+    func thawAll() async throws(GuestFailure) {
+        try await Failpoint.around("guest.thawAll", Failpoint.unanswered) { () async throws(GuestFailure) in
+            try await port.thawAll()
+        }
+    }
+
     func tidy(_ run: RunID) async throws(GuestFailure) {
         try await Failpoint.around("guest.tidy", Failpoint.unanswered) { () async throws(GuestFailure) in
             try await port.tidy(run)

@@ -54,7 +54,7 @@ final class AgentGuestControl: GuestControl {
     }
 
     func arm(_ mountpoints: [String], longStop: Duration, expedites: Bool) async throws(GuestFailure) -> DeadMan {
-        let words = [run.description, HookRunner.seconds(longStop), expedites ? "1" : "0"]
+        let words = [run.description, HookRunner.fullSeconds(longStop), expedites ? "1" : "0"]
         let answer = try await GuestScript.arm.run(words + mountpoints, on: agent, within: .seconds(20))
         switch answer.split(separator: "\n").last {
         case "armed": return .armed
@@ -64,14 +64,17 @@ final class AgentGuestControl: GuestControl {
     }
 
     func steady(_ words: LastWords) async throws(GuestFailure) {
+        let mayBeLongAgo = hooks.isInTurn(words)
         switch await hooks.said(words, within: .seconds(10)) {
-        case .ended(0, _, _): return
+        case .ended(0, _, _) where !mayBeLongAgo: return
+        // Said behind the locks, at a moment that nobody knows: the deadline is set again.
+        case .ended(0, _, _): break
         case .ended(let code, _, let cause):
             throw GuestFailure(.refused, "the script in the guest ended with \(code): \(cause)")
         case .failed(let why), .unstarted(let why), .unknown(let why): throw GuestFailure(.timedOut, why)
         case nil: break
         }
-        let own = [run.description, HookRunner.seconds(words.deadline), words.expedites ? "1" : "0"]
+        let own = [run.description, HookRunner.fullSeconds(words.deadline), words.expedites ? "1" : "0"]
         _ = try await GuestScript.steady.run(own + words.mountpoints, on: agent, within: .seconds(10))
     }
 
@@ -79,6 +82,10 @@ final class AgentGuestControl: GuestControl {
         await hooks.outlastLastWords()
         let answer = try await GuestScript.disarm.run([run.description], on: agent, within: .seconds(10))
         return answer.split(separator: "\n").first.map { $0.printable(limit: 32) }
+    }
+
+    func thawAll() async throws(GuestFailure) {
+        _ = try await GuestScript.thawAll.run(on: agent, within: .seconds(10))
     }
 
     func standBy(_ turns: [HookTurn]) async { await hooks.standBy(turns) }

@@ -5,7 +5,8 @@
 extension GuestScript {
     /// `arm RUN LONGSTOP EXPEDITES MOUNTPOINT…`: leaves a process behind that waits for a deadline, at most LONGSTOP
     /// seconds, and then thaws these. Remembers RCU's state where EXPEDITES is 1, to put it back. Writes `armed` where the
-    /// process survives a restart of the agent, else `agentBound`; returns when it waits.
+    /// process survives a restart of the agent, else `agentBound`; returns when it waits. The deadline may be set more than
+    /// once: the last one counts.
     static let arm = GuestScript(
         text: #"""
             run=$1 stop=$2 expedites=$3
@@ -26,11 +27,19 @@ extension GuestScript {
             sleep 0
             # Held open, so that a word written before it is read is not lost.
             exec 3<>"$d/deadline"
-            (sleep "$stop"; echo 0 >&3) &
+            (sleep "$stop"; echo due 0 >&3) &
             # Called off before it could be found.
             echo "$me" >"$d/pid" || exit 0
-            read -r wait <&3
-            sleep "$wait"
+            # Seconds are a deadline, in place of the one before; `due N` says that the N-th has come.
+            n=0
+            while read -r word number <&3; do
+                if [ "$word" != due ]; then
+                    n=$((n + 1))
+                    (sleep "$word"; echo "due $n" >&3) &
+                elif [ "$number" = "$n" ]; then
+                    break
+                fi
+            done
             # Until it is called off, and as long as a freeze that waits in libvirt (30 s) or in the agent can still begin.
             hard='' n=0
             while [ -e "$d/pid" ] && [ "$n" -lt 45 ]; do
@@ -93,6 +102,10 @@ extension GuestScript {
         set -- "$STILLPOINT_RUN" "$STILLPOINT_PARAM_DEADLINE" "$STILLPOINT_PARAM_EXPEDITES"
 
         """# + steady.text
+
+    /// The kernel's emergency thaw: all that is frozen, whoever froze it and wherever it is mounted (sysrq.rst; works although
+    /// `kernel.sysrq` forbids it).
+    static let thawAll = GuestScript(text: "echo j >/proc/sysrq-trigger")
 
     /// `disarm RUN`: calls the dead-man off, puts RCU back, and writes what the dead-man had thawed with, if anything.
     static let disarm = GuestScript(

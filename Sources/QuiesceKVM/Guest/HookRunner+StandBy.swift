@@ -60,7 +60,7 @@ extension HookRunner {
     private static func call(for words: LastWords) -> HookCall {
         // No hook's name has a capital.
         let hook = Hook(name: "Last", origin: "", sha256: "", text: GuestScript.steadyInTurn)
-        let parameters = ["deadline": seconds(words.deadline), "expedites": words.expedites ? "1" : "0"]
+        let parameters = ["deadline": fullSeconds(words.deadline), "expedites": words.expedites ? "1" : "0"]
         return HookCall(.preFreeze, of: hook, parameters: parameters)
     }
 
@@ -68,6 +68,9 @@ extension HookRunner {
     func said(_ words: LastWords, within limit: Duration) async -> Ending? {
         await released(Self.call(for: words), within: limit)
     }
+
+    /// Whether they stand in a turn that has been given its word.
+    func isInTurn(_ words: LastWords) -> Bool { isInTurn(Self.call(for: words)) }
 
     /// The same for words in turn; where they are not said by then, or nobody knows, they stay in line.
     func saidInTurn(_ words: LastWords, within limit: Duration) async -> Bool {

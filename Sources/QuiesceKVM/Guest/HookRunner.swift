@@ -176,8 +176,13 @@ extension HookRunner {
 
     static func newToken() -> String { String(UInt64.random(in: .min ... .max), radix: 16) }
 
-    /// At least one.
+    /// At least one. A lease ends no later than it was lent.
     static func seconds(_ duration: Duration) -> String { "\(max(1, duration.components.seconds))" }
+
+    /// At least one. What is to thaw at a deadline does not do it before.
+    static func fullSeconds(_ duration: Duration) -> String {
+        "\(max(1, duration.components.seconds + (duration.components.attoseconds > 0 ? 1 : 0)))"
+    }
 
     private func environment(_ call: HookCall) -> [String: String] {
         var variables = [

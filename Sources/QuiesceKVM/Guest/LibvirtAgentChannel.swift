@@ -38,13 +38,17 @@ extension AgentError {
         case .operationInvalid: kind = .domainNotRunning
         case .operationTimeout, .resourceBusy: kind = .busy
         case .operationDenied, .accessDenied: kind = .permissionDenied
-        case .internalError where text.contains("has been disabled") || text.contains("has not been found"):
+        case .internalError where Self.saysDisabled(text), .agentCommandFailed where Self.saysDisabled(text):
             kind = .commandDisabled
         case .internalError where text.contains("unable to execute QEMU agent command"), .agentCommandFailed:
             kind = .refused(class: "GenericError", description: text)
         default: kind = .hypervisorFailed
         }
         if case .refused = kind { self.init(kind) } else { self.init(kind, detail: text) }
+    }
+
+    private static func saysDisabled(_ text: String) -> Bool {
+        text.contains("has been disabled") || text.contains("has not been found")
     }
 }
 

@@ -81,6 +81,11 @@ struct AgentErrorTests {
             text: "unable to execute QEMU agent command 'guest-exec': Guest agent command failed", kind: .refused,
             mayHaveRun: true),
         Case(
+            code: .agentCommandFailed,
+            text:
+                "unable to execute QEMU agent command 'guest-fsfreeze-freeze-list': Command guest-fsfreeze-freeze-list has been disabled: the agent is in frozen state",
+            kind: .alreadyFrozen, mayHaveRun: false),
+        Case(
             code: .internalError, text: "internal error: client socket is closed", kind: .unreachable, mayHaveRun: true),
         Case(
             code: .internalError, text: "internal error: Missing agent reply object", kind: .unreachable,

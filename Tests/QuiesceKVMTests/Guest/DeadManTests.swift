@@ -22,7 +22,7 @@ struct DeadManTests {
             // Until the test says that it is over, or is gone; by the real one in between. A pause of 1 is another's word.
             (
                 "sleep",
-                "case $1 in 0) exit ;; 0.05) exec /bin/sleep 0.05 ;; 1) word=again ;; *) word=over ;; esac; while [ -e \"$0\" ] && [ ! -e '\(scratch.path)'/$word ]; do /bin/sleep 0.05; done"
+                "case $1 in 0) exit ;; 0.05) exec /bin/sleep 0.05 ;; 1) word=again ;; *) word=over ;; esac; echo \"$1\" >>'\(scratch("sleeping"))'; while [ -e \"$0\" ] && [ ! -e '\(scratch.path)'/$word ] && [ ! -e '\(scratch.path)'/over-\"$1\" ]; do /bin/sleep 0.05; done"
             ),
         ] {
             try scratch.program(text, at: "bin/\(name)")
@@ -80,6 +80,21 @@ struct DeadManTests {
         #expect(!exists(scratch("sysrq")))
         #expect(try run(.disarm, ["abc"]).output == "fired\n")
         #expect(!exists(scratch("run/abc/deadman")))
+    }
+
+    @Test("a deadline that is set again takes the place of the one before")
+    func again() throws {
+        try arm("/")
+        for deadline in ["8", "9"] { #expect(try run(.steady, ["abc", deadline, "1", "/"]).status == 0) }
+        try wait(until: "grep -q 9 '\(scratch("sleeping"))'")
+        try scratch.write("", to: "over-8")
+        // It has looked at what came before when it waits for this.
+        #expect(try run(.steady, ["abc", "77", "1", "/"]).status == 0)
+        try wait(until: "grep -q 77 '\(scratch("sleeping"))'")
+        #expect(!exists(scratch("thawed")))
+        try scratch.write("", to: "over-77")
+        try wait(until: "[ -e '\(scratch("thawed"))' ]")
+        #expect(try run(.disarm, ["abc"]).output == "fired\n")
     }
 
     @Test("a freeze that begins after its deadline is ended too, until it is called off")

@@ -107,6 +107,8 @@ struct ScriptedGuest: GuestControl {
         (turn.calls.map(\.hook.name) + (turn.last == nil ? [] : ["steady"])).joined(separator: " ")
     }
 
+    func thawAll() async throws(GuestFailure) { try obey(.thawAll) }
+
     func tidy(_ run: RunID) async throws(GuestFailure) { try obey(.tidy) }
 
     private func obey(_ what: Heard, _ detail: String = "") throws(GuestFailure) {

@@ -24,6 +24,8 @@ struct ScriptedHypervisor: Hypervisor {
     var cutTakes = Duration.milliseconds(40)
     /// How a guest goes off that is asked to.
     var stopping = StopReason.shutdown
+    /// It is still going down while it is looked at so many times.
+    var offAfterLooks: Int?
     /// What a look at the disks shows instead of the truth.
     var seeing: @Sendable ([DiskFacts]) -> [DiskFacts] = { $0 }
 
@@ -41,6 +43,7 @@ struct ScriptedHypervisor: Hypervisor {
         var facts = facts
         facts.disks = seeing(host.disks)
         facts.snapshots = host.registered
+        if let offAfterLooks, log.count(.look) > offAfterLooks { facts.power = .shutOff }
         return facts
     }
 
