@@ -13,7 +13,7 @@ extension Lab {
         func randomWalk() async throws {
             let environment = ProcessInfo.processInfo.environment
             let seed = environment["STILLPOINT_SEED"].flatMap(UInt64.init) ?? 1
-            let steps = environment["STILLPOINT_STEPS"].flatMap(Int.init) ?? 100
+            let steps = environment["STILLPOINT_STEPS"].flatMap(Int.init) ?? 60
             print("STILLPOINT_SEED=\(seed) STILLPOINT_STEPS=\(steps)")
             try await BareDomain.with(images: ["one.qcow2", "two.qcow2", "three.qcow2"]) { domain in
                 var walk = LifeWalk(domain, seed: seed)

@@ -51,7 +51,7 @@ extension Lab.Base {
             """)
         try await guest.background("it-writer", "exec crosswriter /srv/data/ring /srv/scratch/ring")
         var last = 0
-        for number in 1...10 {
+        for number in 1...5 {
             let taken = try await guest.stillpoint.run(
                 ["snapshot", guest.name, "--disk", "vdd", "--disk", "vde", "--name", "cross\(number)", "--json"]
                     + (isFrozen ? ["--max-freeze", "20s"] : ["--no-freeze"]))

@@ -24,7 +24,7 @@ struct CopyToolsTests {
     private func write(_ pattern: Int, at place: String, to image: String) async throws {
         let tool = try Tool("qemu-io", package: "qemu-utils")
         let result = try await tool.run(
-            ["-f", "qcow2", "-c", "write -P \(pattern) \(place) 1M", image], deadline: .now + .seconds(60))
+            ["-f", "qcow2", "-c", "write -P \(pattern) \(place) 1M", image], deadline: .now + .seconds(300))
         try #require(result.succeeded, "\(result.reason)")
     }
 

@@ -174,7 +174,7 @@ struct SavedCopyTests {
         try await images.make("vda.qcow2", "-o", "data_file=\(images.scratch("data"))")
         try expect("keeps its data in another file")
         let resized = try await images.qemuImg.run(
-            ["create", "-q", "-f", "qcow2", images.scratch("vda.qcow2"), "32M"], deadline: .now + .seconds(60))
+            ["create", "-q", "-f", "qcow2", images.scratch("vda.qcow2"), "32M"], deadline: .now + .seconds(300))
         try #require(resized.succeeded)
         try expect("shows 33554432 bytes")
         try folder.write("vda.qcow2", "no image")

@@ -18,7 +18,7 @@ struct Images {
     @discardableResult
     func make(_ name: String, format: String = "qcow2", _ options: String...) async throws -> String {
         let result = try await qemuImg.run(
-            ["create", "-q", "-f", format] + options + ["--", scratch(name), "16M"], deadline: .now + .seconds(60))
+            ["create", "-q", "-f", format] + options + ["--", scratch(name), "16M"], deadline: .now + .seconds(300))
         try #require(result.succeeded, "\(result.reason)")
         return scratch(name)
     }
@@ -38,12 +38,12 @@ struct Images {
         let server = try Tool("qemu-nbd", package: "qemu-utils")
         let socket = scratch("socket")
         let result = try await server.whileRunning(
-            ["-t", "-f", "qcow2", "-k", socket, image], isReady: { exists(socket) }, deadline: .now + .seconds(60)
+            ["-t", "-f", "qcow2", "-k", socket, image], isReady: { exists(socket) }, deadline: .now + .seconds(300)
         ) {
             // It listens before it opens the image, and a SIGTERM that comes before its main loop is lost (7.2): when it
             // has served somebody, it is past both.
             let served = try await qemuImg.run(
-                ["info", "nbd+unix:///?socket=\(socket)"], deadline: .now + .seconds(60))
+                ["info", "nbd+unix:///?socket=\(socket)"], deadline: .now + .seconds(300))
             try #require(served.succeeded, "\(served.reason)")
             try await body()
         }

@@ -13,7 +13,7 @@ struct MappingTablesTests {
     init() throws { images = try Images() }
 
     private func check(_ image: String) async throws -> String {
-        let result = try await images.qemuImg.run(["check", "-U", image], deadline: .now + .seconds(60))
+        let result = try await images.qemuImg.run(["check", "-U", image], deadline: .now + .seconds(300))
         return String(decoding: result.output, as: UTF8.self)
     }
 
@@ -31,7 +31,7 @@ struct MappingTablesTests {
         try MappingTables.prepare(in: file)
         #expect(try await check(overlay).contains("No errors were found on the image."))
         let same = try await images.qemuImg.run(
-            ["compare", "-f", "qcow2", "-F", "raw", overlay, base], deadline: .now + .seconds(60))
+            ["compare", "-f", "qcow2", "-F", "raw", overlay, base], deadline: .now + .seconds(300))
         #expect(same.succeeded)
     }
 
@@ -44,7 +44,7 @@ struct MappingTablesTests {
         let before = try images.scratch.size("overlay")
         let io = try Tool("qemu-io", package: "qemu-utils")
         for command in ["write -P 7 1024 1024", "read -P 7 1024 1024", "read -P 0 2048 64k"] {
-            let result = try await io.run(["-f", "qcow2", "-c", command, overlay], deadline: .now + .seconds(60))
+            let result = try await io.run(["-f", "qcow2", "-c", command, overlay], deadline: .now + .seconds(300))
             #expect(result.succeeded && !String(decoding: result.output, as: UTF8.self).contains("failed"))
         }
         #expect(try images.scratch.size("overlay") == before + 65_536)
@@ -54,7 +54,7 @@ struct MappingTablesTests {
     @Test("tables take no room on the disk until they are used, and are not made without end")
     func room() async throws {
         let overlay = try await images.make("overlay")
-        let result = try await images.qemuImg.run(["resize", "-q", overlay, "8T"], deadline: .now + .seconds(60))
+        let result = try await images.qemuImg.run(["resize", "-q", overlay, "8T"], deadline: .now + .seconds(300))
         try #require(result.succeeded)
         let file = try Folder(images.scratch.path).open("overlay", O_RDWR)
         let before = try QemuImages.allocatedBytes(of: overlay)

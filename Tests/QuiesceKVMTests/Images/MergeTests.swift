@@ -26,7 +26,7 @@ struct MergeTests {
 
     private func io(_ command: String, _ image: String) async throws {
         let result = try await Tool("qemu-io", package: "qemu-utils").run(
-            ["-f", "qcow2", "-c", command, image], deadline: .now + .seconds(60))
+            ["-f", "qcow2", "-c", command, image], deadline: .now + .seconds(300))
         let told = String(decoding: result.output, as: UTF8.self)
         try #require(result.succeeded && !told.contains("failed"), "\(told)")
     }

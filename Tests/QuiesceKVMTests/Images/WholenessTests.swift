@@ -33,7 +33,7 @@ struct WholenessTests {
 
     private func write(_ image: String, _ format: String, _ place: String) async throws {
         let result = try await io.run(
-            ["-f", format, "-c", "write -P 7 \(place)", image], deadline: .now + .seconds(60))
+            ["-f", format, "-c", "write -P 7 \(place)", image], deadline: .now + .seconds(300))
         try #require(result.succeeded, "\(result.reason)")
     }
 
@@ -70,7 +70,7 @@ struct WholenessTests {
         let disk = try await chain("qcow2")
         // The first entry of the L1 table, which the third cluster of a new image holds.
         let result = try await io.run(
-            ["-f", "raw", "-c", "write -P 0x5a 196608 8", disk.frozenImage], deadline: .now + .seconds(60))
+            ["-f", "raw", "-c", "write -P 0x5a 196608 8", disk.frozenImage], deadline: .now + .seconds(300))
         try #require(result.succeeded, "\(result.reason)")
         let failure = try await #require(throws: Failure.self) { try await store.checkWhole(disk) }
         #expect(failure.message.contains("vda"))

@@ -26,7 +26,7 @@ struct Bench: Sendable {
 
     @discardableResult
     func tool(_ name: String, _ arguments: String...) async throws -> String {
-        let result = try await Tool(name, package: "?").run(arguments, deadline: .now + .seconds(60))
+        let result = try await Tool(name, package: "?").run(arguments, deadline: .now + .seconds(300))
         guard result.succeeded else { throw Failed(words: "\(name): \(result.reason)") }
         return String(decoding: result.output, as: UTF8.self)
     }
@@ -67,7 +67,7 @@ struct Bench: Sendable {
         let arguments =
             ["if=\(path(source))", "of=\(path(target))", "bs=64K", "conv=notrunc,sparse", "status=none"]
             + ["iflag=skip_bytes,count_bytes", "oflag=seek_bytes", "skip=\(from)", "seek=\(offset)"] + part
-        let result = try await Tool("dd", package: "coreutils").run(arguments, deadline: .now + .seconds(60))
+        let result = try await Tool("dd", package: "coreutils").run(arguments, deadline: .now + .seconds(300))
         guard result.succeeded else { throw Failed(words: result.reason) }
     }
 
@@ -87,7 +87,7 @@ struct Bench: Sendable {
         try FileManager.default.createDirectory(atPath: "\(tree)/a/b", withIntermediateDirectories: true)
         try Data(repeating: 7, count: 300_000).write(to: URL(fileURLWithPath: "\(tree)/a/b/file"))
         let arguments = ["-q", "-F", "-t", "ext4", "-d", tree] + options + [path(name)]
-        let result = try await Tool("mke2fs", package: "e2fsprogs").run(arguments, deadline: .now + .seconds(60))
+        let result = try await Tool("mke2fs", package: "e2fsprogs").run(arguments, deadline: .now + .seconds(300))
         guard result.succeeded else { throw Failed(words: result.reason) }
     }
 

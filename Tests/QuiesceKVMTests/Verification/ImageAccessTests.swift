@@ -124,7 +124,7 @@ struct ImageAccessTests {
                 "--pidfile", ready,
             ]
             let caught = try await daemon.whileRunning(
-                arguments, isReady: { FileManager.default.fileExists(atPath: ready) }, deadline: .now + .seconds(60)
+                arguments, isReady: { FileManager.default.fileExists(atPath: ready) }, deadline: .now + .seconds(300)
             ) { () async -> ImageCheckError? in
                 do { _ = try await bench.check(("vda", "fs", "raw")) } catch { return error as? ImageCheckError }
                 return nil
@@ -193,7 +193,7 @@ struct ImageAccessTests {
             let check = ImageCheck(images: images, scratch: bench.scratch)
             let (steps, step) = AsyncStream.makeStream(of: ImageCheck.Progress.self)
             let task = Task {
-                try await check.run(depth: .full, deadline: .now + .seconds(60)) { step.yield($0) }
+                try await check.run(depth: .full, deadline: .now + .seconds(300)) { step.yield($0) }
             }
             // In the midst of it: the disks are served, the checker is about to start.
             for await progress in steps {
@@ -216,7 +216,7 @@ struct ImageAccessTests {
                 throws: ImageCheckError.scratchUnusable(folder: "/nonexistent", reason: "No such file or directory")
             ) {
                 _ = try await ImageCheck(images: images, scratch: "/nonexistent").run(
-                    depth: .proof, deadline: .now + .seconds(60))
+                    depth: .proof, deadline: .now + .seconds(300))
             }
         }
     }

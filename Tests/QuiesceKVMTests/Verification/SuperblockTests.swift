@@ -32,7 +32,7 @@ struct SuperblockTests {
         try await Bench.with { bench in
             try bench.blank("image", megabytes: 320)
             let made = try await Tool(command[0], package: "?").run(
-                command.dropFirst() + [bench.path("image")], deadline: .now + .seconds(60))
+                command.dropFirst() + [bench.path("image")], deadline: .now + .seconds(300))
             try #require(made.succeeded, "\(made.reason)")
             let found = try identify("image", in: bench)
             let expected = try await blkid("image", in: bench)
