@@ -46,7 +46,7 @@ def bare(table, daemon, short):
             return f"libvirt.call#{n}:{moment}:fail", {"STILLPOINT_FAILPOINT_ERROR": kind}
 
         for words, prepare in [(snapshot("bare"), None), (commit, take)]:
-            until_clean(table, "bare-call", "bare", words, f"call {kind} {moment}", arrange, 4 if short else 1, prepare)
+            until_clean(table, "bare-call", "bare", words, f"call {kind} {moment}", arrange, 6 if short else 1, prepare)
 
 
 def files(table, daemon, short):
@@ -61,7 +61,7 @@ def files(table, daemon, short):
 
         name = errno.errorcode[number]
         for words, prepare in [(snapshot("bare"), None), (commit, take)]:
-            until_clean(table, "bare-file", "bare", words, name, arrange, 6 if short else 1, prepare)
+            until_clean(table, "bare-file", "bare", words, name, arrange, 10 if short else 1, prepare)
 
 
 def guest(table, daemon, short):
