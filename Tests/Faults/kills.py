@@ -49,7 +49,7 @@ def killed(table, suite, kind, command, few, prepare=None, stays=None, or_else=N
     clean = on.stillpoint(*command)
     names = points(clean)
     back(on)
-    wrong = oracle.content(on)
+    wrong = oracle.content(on) if kind == "bare" else []
     if clean.status not in (0, 12) or not names or wrong:
         table.add(row(suite, "clean", exit=clean.status, survived=False, why="; ".join([clean.last_line, *wrong])))
         return
@@ -177,20 +177,29 @@ def with_guardian(table, daemon, short):
               "hypervisor.cut#1:before", "hypervisor.cut#1:after", "guest.thaw#1:before"]
     for place in table.mine(places if not short else ["hypervisor.cut#1:after"]):
         judge = Judge("kill-both", place.replace(":", " "), "plain")
-        begin = time.monotonic()
-        process = on.halt(snapshot("plain"), place)
-        guardians = on.guardians()
-        judge.demand(guardians, "there was no guardian to kill")
-        for pid in guardians:
-            os.kill(pid, signal.SIGKILL)
-        if process.poll() is None:
-            process.kill()
-        judge.was_killed(on.finish(process, begin))
-        judge.aftermath(judge.ended.killed_at, thawed=12)
-        judge.demand(judge.frozen < 10_000, f"frozen for {judge.frozen} ms, 10 s were promised")
-        table.add(judge.row())
+        kill_both(judge, snapshot("plain"), place)
+        thawed_by_deadman(table, judge)
     if not short:
         with_databases(table)
+
+
+def kill_both(judge, command, place):
+    on = judge.on
+    begin = time.monotonic()
+    process = on.halt(command, place, timeout=180)
+    guardians = on.guardians()
+    judge.demand(guardians, "there was no guardian to kill")
+    for pid in guardians:
+        os.kill(pid, signal.SIGKILL)
+    if process.poll() is None:
+        process.kill()
+    judge.was_killed(on.finish(process, begin))
+
+
+def thawed_by_deadman(table, judge):
+    judge.aftermath(judge.ended.killed_at, thawed=12)
+    judge.demand(judge.frozen < 10_000, f"frozen for {judge.frozen} ms, 10 s were promised")
+    table.add(judge.row())
 
 
 def with_databases(table):
@@ -199,21 +208,13 @@ def with_databases(table):
     for place in table.mine(["guest.turn.pre-freeze#1:after", "guest.freeze#1:after", "hypervisor.cut#1:after"]):
         judge = Judge("kill-both", f"databases, {place.replace(':', ' ')}", "base")
         on.load("start")
-        begin = time.monotonic()
-        process = on.halt(snapshot("base"), place, timeout=180)
-        for pid in on.guardians():
-            os.kill(pid, signal.SIGKILL)
-        if process.poll() is None:
-            process.kill()
-        judge.was_killed(on.finish(process, begin))
+        kill_both(judge, snapshot("base"), place)
         # The hold of 15 s, from before the kill on, and what a look takes on a slow guest.
         silent = on.silent_engines(25)
         # The agent may think for a while yet that it is frozen.
         on.type("systemctl stop 'lab-load@*'", 60)
         judge.demand(not silent, f"no client of {' '.join(silent)} writes 25 s after the kill")
-        judge.aftermath(judge.ended.killed_at, thawed=12)
-        judge.demand(judge.frozen < 10_000, f"frozen for {judge.frozen} ms, 10 s were promised")
-        table.add(judge.row())
+        thawed_by_deadman(table, judge)
 
 
 def two(table, daemon, short):

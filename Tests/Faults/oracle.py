@@ -87,18 +87,14 @@ def graph(target):
 def content(target):
     """What the guest of a bare domain would read, held against what was written; and each snapshot that is listed as whole,
     against what was read when it was cut."""
-    if not hasattr(target, "content"):
-        return []
     if virsh("domstate", target.name) != "running":
         return ["what the guest would read cannot be asked"]
     problems = []
     found = {}
     for disk, image in target.images().items():
         target.io(disk, "flush")
-        commands = [word for cell in range(target.cells) for word in ("-c", f"read -v {cell * 65536} 1")]
-        told = subprocess.run(["qemu-io", "-r", "-U", "-f", "qcow2", *commands, image], capture_output=True, text=True)
-        rows = [line for line in told.stdout.splitlines() if ":  " in line[:12]]
-        found |= {(disk, cell): int(row.split("  ")[1][:2], 16) for cell, row in enumerate(rows)}
+        told = asked(image, *[f"read -v {cell * 65536} 1" for cell in range(target.cells)])
+        found |= {(disk, cell): row[0] for cell, row in enumerate(dumped(told))}
         if not reads(image, {cell: found.get((disk, cell), 0) for cell in range(target.cells)}):
             problems.append(f"{disk}: torn")
     if found == target.content or found in target.or_else:
@@ -123,8 +119,7 @@ def content(target):
 
 def reads(image, numbers):
     """Whether each cell of the image holds that number, all of it."""
-    commands = [word for cell, number in numbers.items() for word in ("-c", f"read -P {number} {cell * 64}k 64k")]
-    told = subprocess.run(["qemu-io", "-r", "-U", "-f", "qcow2", *commands, image], capture_output=True, text=True)
+    told = asked(image, *[f"read -P {number} {cell * 64}k 64k" for cell, number in numbers.items()])
     return told.returncode == 0 and "failed" not in told.stdout
 
 
@@ -242,7 +237,8 @@ def papers(target, known):
 
 def everything(target, known, before):
     return (graph(target) + orphans(target) + strangers() + [f"orphan {place}" for place in places() - before]
-            + leftovers(target) + unfinished(target) + papers(target, known) + frozen(target) + content(target))
+            + leftovers(target) + unfinished(target) + papers(target, known) + frozen(target)
+            + (claims(target) if target.mountpoints else content(target)))
 
 
 def definition(target):
@@ -271,8 +267,19 @@ def not_frozen_when_cut(target):
 
 
 def sector(image, offset):
+    told = asked(image, f"read -v {offset} 512")
+    told.check_returncode()
+    return b"".join(dumped(told))[:512].ljust(512, b"\0")
+
+
+def asked(image, *commands):
+    """qemu-io on an image that QEMU may have open."""
     kind = "raw" if image.endswith(".raw") else "qcow2"
-    told = subprocess.run(["qemu-io", "-r", "-U", "-f", kind, "-c", f"read -v {offset} 512", image], capture_output=True,
-                          text=True, check=True).stdout
-    rows = [line for line in told.splitlines() if ":  " in line[:12]]
-    return bytes.fromhex("".join(line.split("  ")[1].replace(" ", "") for line in rows))[:512].ljust(512, b"\0")
+    words = [word for command in commands for word in ("-c", command)]
+    return subprocess.run(["qemu-io", "-r", "-U", "-f", kind, *words, image], capture_output=True, text=True)
+
+
+def dumped(told):
+    """The bytes of each line that it dumped."""
+    rows = [line for line in told.stdout.splitlines() if ":  " in line[:12]]
+    return [bytes.fromhex(row.split("  ")[1].replace(" ", "")) for row in rows]

@@ -141,12 +141,13 @@ public struct CommitRun: Sendable {
             var left = options
             left.limit = options.limit.map { max(.zero, $0 - begin.duration(to: ports.time.now)) }
             let total = UInt64(clamping: try await ports.layers.virtualSize(of: step.top))
-            tell(.merging(MergeProgress(target: step.target, done: 0, total: total, isPivoted: false)))
-            try await ports.layers.merge(step.top, into: step.base, options: left) { [tell] part in
+            let report = { @Sendable [tell] (part: Double, isOver: Bool) in
                 let done = UInt64(Double(total) * part)
-                tell(.merging(MergeProgress(target: step.target, done: done, total: total, isPivoted: false)))
+                tell(.merging(MergeProgress(target: step.target, done: done, total: total, isPivoted: isOver)))
             }
-            tell(.merging(MergeProgress(target: step.target, done: total, total: total, isPivoted: true)))
+            report(0, false)
+            try await ports.layers.merge(step.top, into: step.base, options: left) { report($0, false) }
+            report(1, true)
         }
     }
 

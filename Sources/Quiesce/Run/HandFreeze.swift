@@ -168,7 +168,7 @@ public struct HandFreeze: Sendable {
         for run in ours where known.holder == nil {
             let word = try? await control.disarm(run.run)
             // Some were: the others are where no path leads any more, and frozen still.
-            if word == .some(nil), count > 0, count < run.frozenMountpoints.count { try? await control.thawAll() }
+            if word == .some(nil), count > 0, count < run.frozenMountpoints.count { _ = await control.thawRest() }
             // What holds an application lets go by what lies in the guest.
             if run.hooks.isEmpty { try? await control.tidy(run.run) }
             // Who lets go, and what was done to the disks, is left to `recover`, which needs the entry.

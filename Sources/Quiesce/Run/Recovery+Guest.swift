@@ -18,15 +18,7 @@ extension Recovery {
             await disarm(run, tidies: areReleased, &account)
             // Some were: the others are where no path leads any more, and frozen still.
             if account.deadManActed == nil, 0 < thawed, thawed < run.frozenMountpoints.count {
-                do throws(GuestFailure) {
-                    try await ports.control(run.run).thawAll()
-                    account.note(.thaw, "the guest's kernel was told to thaw whatever is frozen (sysrq j)")
-                } catch {
-                    account.note(
-                        .thaw,
-                        "a filesystem may still be frozen (\(error.cause)): as root in the guest   echo j > /proc/sysrq-trigger"
-                    )
-                }
+                account.note(.thaw, await ports.control(run.run).thawRest())
             }
             return true
         } catch {

@@ -156,19 +156,12 @@ extension SnapshotRun {
         if word == nil, record.deadManActed == nil { await thawRest(&record) }
     }
 
-    /// What was unmounted or mounted over inside the window no thaw of the agent's finds, and it stays frozen.
+    /// Fewer thawed than froze, and nobody of ours did it.
     private func thawRest(_ record: inout RunRecord) async {
         guard let frozen = record.window?.frozen, let thawed = record.window?.thawed, thawed < frozen,
             !plan.facts.isWindows
         else { return }
-        let reason: String
-        do throws(GuestFailure) {
-            try await ports.guest.thawAll()
-            reason = "the guest's kernel was told to thaw whatever is frozen (sysrq j)"
-        } catch {
-            reason =
-                "a filesystem in \(plan.guest.name) may still be frozen (\(error.cause)): as root in the guest   echo j > /proc/sysrq-trigger"
-        }
+        let reason = await ports.guest.thawRest()
         tell(.note(reason))
         record.verdict.reasons.append(reason)
     }

@@ -46,3 +46,16 @@ public struct Thaw: Sendable {
         }
     }
 }
+
+extension GuestControl {
+    /// Thaws what no thaw of the agent's finds, because it was unmounted or mounted over inside the window; what became of it.
+    func thawRest() async -> String {
+        do throws(GuestFailure) {
+            try await thawAll()
+            return "the guest's kernel was told to thaw whatever is frozen (sysrq j)"
+        } catch {
+            return
+                "a filesystem may still be frozen (\(error.cause)): as root in the guest   echo j > /proc/sysrq-trigger"
+        }
+    }
+}
