@@ -21,22 +21,15 @@ struct CopyToolsTests {
         return work
     }
 
-    private func write(_ pattern: Int, at place: String, to image: String) async throws {
-        let tool = try Tool("qemu-io", package: "qemu-utils")
-        let result = try await tool.run(
-            ["-f", "qcow2", "-c", "write -P \(pattern) \(place) 1M", image], deadline: .now + .seconds(300))
-        try #require(result.succeeded, "\(result.reason)")
-    }
-
     @Test(
         "a chain becomes one image with its content, alone and synced, and its progress is heard",
         arguments: CopyFormat.allCases)
     func convert(_ format: CopyFormat) async throws {
         let images = try Images()
         try await images.make("base")
-        try await write(1, at: "0", to: images.scratch("base"))
+        try await images.io("write -P 1 0 1M", images.scratch("base"))
         try await images.make("top", "-b", images.scratch("base"), "-F", "qcow2")
-        try await write(2, at: "4M", to: images.scratch("top"))
+        try await images.io("write -P 2 4M 1M", images.scratch("top"))
         let heard = Mutex<[CopyProgress]>([])
         let tools = try tools { event in heard.withLock { $0.append(event) } }
         var planned = try work(images, "top", format)
@@ -64,7 +57,7 @@ struct CopyToolsTests {
         let tools = try tools()
         let work = try work(images, "one")
         let copy = try await tools.convert(work, in: Folder(images.scratch.path), .copying)
-        try await write(3, at: "8M", to: images.scratch("copy"))
+        try await images.io("write -P 3 8M 1M", images.scratch("copy"))
         let failure = await #expect(throws: Failure.self) { try await tools.compare(work, with: copy) }
         #expect(failure?.status == .verificationFailed)
         #expect(failure?.message.contains("mismatch at offset 8388608") == true, "\(String(describing: failure))")
@@ -74,7 +67,7 @@ struct CopyToolsTests {
     func compressed() async throws {
         let images = try Images()
         try await images.make("one")
-        try await write(7, at: "0", to: images.scratch("one"))
+        try await images.io("write -P 7 0 1M", images.scratch("one"))
         let tools = try tools()
         var work = try work(images, "one")
         work.isCompressed = true
@@ -122,7 +115,7 @@ struct CopyToolsTests {
     func interrupted() async throws {
         let images = try Images()
         try await images.make("one")
-        try await write(7, at: "0", to: images.scratch("one"))
+        try await images.io("write -P 7 0 1M", images.scratch("one"))
         let interruption = Interruption()
         // At a byte a second it would take days.
         let tools = try tools(interruption) { _ in interruption.ask(.terminated) }
@@ -140,7 +133,7 @@ struct CopyToolsTests {
     func full() async throws {
         let images = try Images()
         try await images.make("one")
-        try await write(7, at: "0", to: images.scratch("one"))
+        try await images.io("write -P 7 0 1M", images.scratch("one"))
         let tools = try tools()
         try await onTinyFilesystem { place in
             let work = try self.work(images, "one")

@@ -23,6 +23,14 @@ struct Images {
         return scratch(name)
     }
 
+    /// What qemu-io does to a qcow2 image, or that it does not find there what it was told.
+    func io(_ command: String, _ image: String) async throws {
+        let result = try await Tool("qemu-io", package: "qemu-utils").run(
+            ["-f", "qcow2", "-c", command, image], deadline: .now + .seconds(300))
+        let told = String(decoding: result.output, as: UTF8.self)
+        try #require(result.succeeded && !told.contains("failed"), "\(told)\(result.reason)")
+    }
+
     /// The plan of an overlay; 16 MiB, as all images here.
     func disk(
         _ target: String = "vda", base: String, format: String = "qcow2", overlay: String, size: Int64 = 16 << 20

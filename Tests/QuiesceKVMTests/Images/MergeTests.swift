@@ -20,15 +20,8 @@ struct MergeTests {
     private func chain() async throws -> (base: ImageLayer, top: ImageLayer) {
         let base = try await images.make("disk.qcow2")
         let top = try await images.make("disk.s1", format: "qcow2", "-b", base, "-F", "qcow2")
-        try await io("write -P 7 0 16M", top)
+        try await images.io("write -P 7 0 16M", top)
         return (ImageLayer(path: base, format: "qcow2"), ImageLayer(path: top, format: "qcow2"))
-    }
-
-    private func io(_ command: String, _ image: String) async throws {
-        let result = try await Tool("qemu-io", package: "qemu-utils").run(
-            ["-f", "qcow2", "-c", command, image], deadline: .now + .seconds(300))
-        let told = String(decoding: result.output, as: UTF8.self)
-        try #require(result.succeeded && !told.contains("failed"), "\(told)")
     }
 
     @Test("as fast as it is told to, and it is heard how far it is; the overlay is as it was")
@@ -40,8 +33,8 @@ struct MergeTests {
         }
         let heard = parts.withLock { $0 }
         #expect(!heard.isEmpty && heard == heard.sorted() && heard.allSatisfy { (0...1).contains($0) })
-        try await io("read -P 7 0 16M", base.path)
-        try await io("read -P 7 0 16M", top.path)
+        try await images.io("read -P 7 0 16M", base.path)
+        try await images.io("read -P 7 0 16M", top.path)
     }
 
     @Test("who wants to stop is heard while it runs; the overlay is whole, and another merge ends it")
@@ -53,9 +46,9 @@ struct MergeTests {
             try await store.merge(top, into: base, options: options) { _ in interruption.ask(.interrupted) }
         }
         #expect(failure?.status == .interrupted)
-        try await io("read -P 7 0 16M", top.path)
+        try await images.io("read -P 7 0 16M", top.path)
         try await store.merge(top, into: base, options: MergeOptions()) { _ in }
-        try await io("read -P 7 0 16M", base.path)
+        try await images.io("read -P 7 0 16M", base.path)
     }
 
     @Test("what takes longer than was allowed is busy, with the option that allows more")
@@ -66,6 +59,6 @@ struct MergeTests {
         }
         #expect(failure?.status == .busy)
         #expect(failure?.hint?.contains("--timeout") == true)
-        try await io("read -P 7 0 16M", top.path)
+        try await images.io("read -P 7 0 16M", top.path)
     }
 }
