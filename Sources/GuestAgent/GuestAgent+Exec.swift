@@ -7,8 +7,8 @@ public struct GuestProcess: Sendable, Hashable {
 }
 
 extension GuestAgent {
-    private static let firstPause = Duration.milliseconds(5)
-    public static let longestPause = Duration.milliseconds(20)
+    private static let shortestPause = Duration.milliseconds(5)
+    public static let longestPause = Duration.milliseconds(500)
 
     /// Runs a program in the guest and waits for its end (guest-exec, guest-exec-status).
     ///
@@ -40,7 +40,10 @@ extension GuestAgent {
 
     /// Waits for the end of a program that ``start(_:within:)`` started, as ``exec(_:deadline:)`` does.
     ///
-    /// - Parameter longestPause: between two questions; the agent and its guest are kept from other work by each.
+    /// The longer it takes, the longer are the pauses between two questions, up to an eighth of what has gone by: each is
+    /// work for the guest and a line in its journal (qmp_guest_exec_status of qga/commands.c).
+    ///
+    /// - Parameter longestPause: of them, where what comes next cannot wait for so long.
     public func outcome(
         of process: GuestProcess, deadline: ContinuousClock.Instant, longestPause: Duration = Self.longestPause
     ) async -> ExecOutcome {
@@ -51,7 +54,7 @@ extension GuestAgent {
         of process: GuestProcess, deadline: Time.Instant, longestPause: Duration = Self.longestPause, clock: Time
     ) async -> ExecOutcome where Time.Duration == Duration {
         let pid = process.pid
-        var pause = Self.firstPause
+        let start = clock.now
         while true {
             var unanswered: AgentError?
             do throws(AgentError) {
@@ -64,12 +67,12 @@ extension GuestAgent {
             }
             let now = clock.now
             guard now < deadline else { return Self.givenUp(pid, .deadline, unanswered) }
+            let pause = min(max(start.duration(to: now) / 8, Self.shortestPause), longestPause)
             do {
                 try await clock.sleep(until: min(now.advanced(by: pause), deadline), tolerance: nil)
             } catch {
                 return Self.givenUp(pid, .cancelled, unanswered)
             }
-            pause = min(pause * 2, longestPause)
         }
     }
 

@@ -53,10 +53,16 @@ struct ExecTests {
         #expect(!result.stdout.isTruncated)
     }
 
-    @Test("a status is asked for 5 ms after the first and then every 20 ms at most")
+    @Test("a status is asked for after an eighth of what has gone by, from 5 to 500 ms: a minute has fewer than 200")
     func pace() async throws {
-        _ = try await run([Self.started] + Array(repeating: Self.running, count: 5) + [Self.done])
-        #expect(clock.pauses == [5, 10, 20, 20, 20].map(Duration.milliseconds))
+        _ = try await run(
+            [Self.started] + Array(repeating: Self.running, count: 200) + [Self.done], seconds: 3600)
+        var elapsed = Duration.zero
+        for pause in clock.pauses {
+            #expect(pause == min(max(elapsed / 8, .milliseconds(5)), .milliseconds(500)))
+            elapsed += pause
+        }
+        #expect(elapsed > .seconds(60) && clock.pauses.count == 200)
     }
 
     @Test("exit code and signal are told apart, and neither or both are refused")

@@ -18,7 +18,7 @@ struct Stillpoint: Sendable {
     }
 
     func run(
-        _ arguments: [String], within limit: Duration = .seconds(120), interrupt: Program.Interruption? = nil
+        _ arguments: [String], within limit: Duration = .seconds(300), interrupt: Program.Interruption? = nil
     ) async throws -> Program.Ended {
         try await Program.run(binary, ["--state-dir", state] + arguments, within: limit, interrupt: interrupt)
     }
