@@ -106,7 +106,8 @@ extension Failure {
         switch error.resultCode {
         case .SQLITE_FULL: self.init(.internalError, what, hint: "make room there and try again")
         case .SQLITE_BUSY, .SQLITE_LOCKED: self.init(.busy, what, hint: "fuser -v \(path)")
-        case .SQLITE_PERM, .SQLITE_READONLY, .SQLITE_AUTH, .SQLITE_CANTOPEN: self.init(.notPermitted, what)
+        case .SQLITE_PERM, .SQLITE_READONLY, .SQLITE_AUTH, .SQLITE_CANTOPEN:
+            self.init(.notPermitted, what, hint: "make it writable: ls -l \(path); findmnt -T \(path)")
         case .SQLITE_CORRUPT, .SQLITE_NOTADB:
             self.init(.internalError, what, hint: "mv \(path) \(path).damaged; the manifests beside it stay readable")
         default: self.init(.internalError, what)

@@ -154,6 +154,20 @@ struct JournalTests {
         #expect(failure?.status == .configuration)
     }
 
+    @Test("a database that cannot be written is refused, with where to look", .enabled(if: canMount))
+    func unwritable() async throws {
+        let state = try StateFolder(scratch("state"))
+        try scratch.write("", to: "state/stillpoint.db")
+        let path = scratch("state/stillpoint.db")
+        try #require(mount(path, path, nil, UInt(MS_BIND), nil) == 0)
+        defer { umount2(path, CInt(MNT_DETACH)) }
+        try #require(mount(path, path, nil, UInt(MS_BIND | MS_REMOUNT | MS_RDONLY), nil) == 0)
+        let failure = await #expect(throws: Failure.self) { try await Ledger(in: state).unfinished() }
+        #expect(failure?.status == .notPermitted)
+        #expect(failure?.message == "\(path): attempt to write a readonly database")
+        #expect(failure?.hint == "make it writable: ls -l \(path); findmnt -T \(path)")
+    }
+
     @Test("a full disk is an error that says so", .enabled(if: canMount))
     func full() async throws {
         try await onTinyFilesystem { place in
