@@ -179,14 +179,12 @@ def with_guardian(table, daemon, short):
         judge = Judge("kill-both", place.replace(":", " "), "plain")
         kill_both(judge, snapshot("plain"), place)
         thawed_by_deadman(table, judge)
-    if not short:
-        with_databases(table)
 
 
 def kill_both(judge, command, place):
     on = judge.on
     begin = time.monotonic()
-    process = on.halt(command, place, timeout=180)
+    process = on.halt(command, place, timeout=300)
     guardians = on.guardians()
     judge.demand(guardians, "there was no guardian to kill")
     for pid in guardians:
@@ -202,11 +200,11 @@ def thawed_by_deadman(table, judge):
     table.add(judge.row())
 
 
-def with_databases(table):
+def with_databases(table, daemon, short):
     """The same while hooks hold databases: their leases are what is left, and clients write on before anybody clears up."""
     on = target("base")
     for place in table.mine(["guest.turn.pre-freeze#1:after", "guest.freeze#1:after", "hypervisor.cut#1:after"]):
-        judge = Judge("kill-both", f"databases, {place.replace(':', ' ')}", "base")
+        judge = Judge("leases", place.replace(":", " "), "base")
         on.load("start")
         kill_both(judge, snapshot("base"), place)
         # The hold of 15 s, from before the kill on, and what a look takes on a slow guest.

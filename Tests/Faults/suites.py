@@ -10,7 +10,8 @@ from world import say
 
 SUITES = {"bare-kill": kills.bare, "bare-call": calls.bare, "bare-file": calls.files, "kill": kills.one,
           "kill-both": kills.with_guardian, "two": kills.two, "agent": agents.faulty, "liar": agents.lying,
-          "call": calls.guest, "daemon": daemons.ours, "virsh": daemons.baseline, "kill4": kills.four}
+          "call": calls.guest, "daemon": daemons.ours, "virsh": daemons.baseline, "leases": kills.with_databases,
+          "kill4": kills.four}
 SHORT = ["bare-kill", "bare-call", "bare-file", "kill", "kill-both", "two"]
 
 
@@ -20,6 +21,6 @@ def run(table, daemon, wanted, short):
         say(f"suite {name}")
         kind = "bare" if name.startswith("bare") else "guest"
         if kind not in seen:
-            table.add(proved_bare() if kind == "bare" else proved("base" if name == "kill4" else "plain"))
+            table.add(proved_bare() if kind == "bare" else proved("base" if name in ("leases", "kill4") else "plain"))
             seen.add(kind)
         SUITES[name](table, daemon, short)
