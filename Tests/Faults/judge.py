@@ -39,6 +39,11 @@ def snapshot(kind):
     return [word.format(target(kind).name) for word in SNAPSHOT[kind]]
 
 
+# What a suite's faults may end with besides. SQLite opens for reading what cannot be opened for writing, and then refuses to
+# write there.
+ALSO = {"agent": {30}, "liar": {30}, "call": {30}, "daemon": {25, 30}, "bare-file": {77}}
+
+
 class Judge:
     def __init__(self, suite, case, kind):
         self.suite, self.case, self.on = suite, case, target(kind)
@@ -69,10 +74,7 @@ class Judge:
         moved = self.on.images() != self.on.disks
         # Where nobody can say what became of the freeze, or of the disks, there is a status for that.
         known = {0, 10, 11, 12, 20, 21, 22, 23, 24, 69, 70, 75}
-        known |= {30} if self.suite in ("agent", "liar", "call", "daemon") else set()
-        known |= {25} if self.suite == "daemon" else set()
-        # SQLite opens for reading what cannot be opened for writing, and then refuses to write there.
-        known |= {77} if self.suite == "bare-file" else set()
+        known |= ALSO.get(self.suite, set())
         if not self.demand(ended.status in known, f"exit {ended.status}: {ended.last_line}"):
             return
         if ended.status in (0, 10, 11):

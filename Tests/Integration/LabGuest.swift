@@ -57,7 +57,7 @@ struct LabGuest: Sendable {
 
     /// The command under test.
     func stillpoint(
-        _ arguments: String..., within limit: Duration = .seconds(300), interrupt: Program.Interruption? = nil
+        _ arguments: String..., within limit: Duration = Stillpoint.longest, interrupt: Program.Interruption? = nil
     ) async throws -> Program.Ended {
         try await stillpoint.run(arguments, within: limit, interrupt: interrupt)
     }

@@ -7,6 +7,8 @@ import Testing
 struct Stillpoint: Sendable {
     let binary: String
     let state: String
+    /// What a command may take under load, on an emulated guest.
+    static let longest = Duration.seconds(300)
 
     init() throws {
         let beside = try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")
@@ -18,7 +20,7 @@ struct Stillpoint: Sendable {
     }
 
     func run(
-        _ arguments: [String], within limit: Duration = .seconds(300), interrupt: Program.Interruption? = nil
+        _ arguments: [String], within limit: Duration = Self.longest, interrupt: Program.Interruption? = nil
     ) async throws -> Program.Ended {
         try await Program.run(binary, ["--state-dir", state] + arguments, within: limit, interrupt: interrupt)
     }

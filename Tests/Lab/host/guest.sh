@@ -164,6 +164,6 @@ console() {
 }
 
 load() {
-    [[ "${*:2}" =~ ^(start( [0-9.]+)?|stop|report|check)$ ]] || usage 'load takes NAME and start [PAUSE], stop, report or check'
+    [[ ${*:2} =~ ^(start( [0-9]+(\.[0-9]+)?)?|stop|report|check)$ ]] || usage 'load takes NAME and start [PAUSE], stop, report or check'
     run_in_guest "$1" -- lab-load "${@:2}"
 }
