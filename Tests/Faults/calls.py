@@ -4,37 +4,42 @@
 import errno
 import os
 
+import oracle
 import world
 from judge import ALSO, Judge, back, row, snapshot, target
+from scenes import break_off, take, take_three, there
 
 
-def until_clean(table, suite, kind, words, what, arrange, step=1, prepare=None, most=400):
+def until_clean(table, suite, kind, words, what, arrange, step=1, prepare=None, or_else=None, most=400):
     """arrange(n) gives failpoint and environment; a run without a mark ends the series."""
     on = target(kind)
     for n in table.mine(range(1, most + 1, step)):
         if prepare:
             prepare(on)
+        if or_else:
+            on.or_else = or_else(on)
         judge = Judge(suite, f"{words[0]} {what} {n}", kind)
         failpoint, environment = arrange(n)
         ended = on.stillpoint(*words, failpoint=failpoint, environment=environment)
         if not ended.fired:
             back(on)
+            if or_else:
+                judge.problems += oracle.content(on)
+            if judge.problems:
+                table.add(row(suite, f"{words[0]} {what} clean", survived=False, why="; ".join(judge.problems)))
             return
-        if words[0] == "commit":
+        if words[0] == "snapshot":
+            judge.has_ended(ended)
+        else:
             judge.ended = ended
-            moved = on.images() != on.disks
-            judge.demand(ended.status != 0 or not moved, "exit 0, and the disks are on their overlays")
+            if words[0] == "commit":
+                moved = on.images() != on.disks
+                judge.demand(ended.status != 0 or not moved, "exit 0, and the disks are on their overlays")
             known = {0, 20, 22, 69, 70, 75} | ALSO.get(suite, set())
             judge.demand(ended.status in known, f"exit {ended.status}: {ended.last_line}")
-        else:
-            judge.has_ended(ended)
         judge.aftermath()
         table.add(judge.row())
     table.add(row(suite, what, survived=False, why=f"not clean after {most}"))
-
-
-def take(on):
-    on.snapshot("faults")
 
 
 def bare(table, daemon, short):
@@ -50,19 +55,37 @@ def bare(table, daemon, short):
             until_clean(table, "bare-call", "bare", words, f"call {kind} {moment}", arrange, 6 if short else 1, prepare)
 
 
+def file_faults(on, short):
+    """Each error, by its name, and what lets the n-th file operation fail with it."""
+    for number in [errno.ENOSPC] if short else [errno.ENOSPC, errno.EIO, errno.EMFILE, errno.EROFS]:
+        environment = {"LD_PRELOAD": os.path.join(world.WORK, "filefaults.so"), "FILEFAULTS_ERRNO": str(number),
+                       "FILEFAULTS_UNDER": f"{on.state}:{on.folder}", "FILEFAULTS_MARK": on.mark_file}
+        yield errno.errorcode[number], lambda n: (None, environment | {"FILEFAULTS_AT": str(n)})
+
+
 def files(table, daemon, short):
     on = target("bare")
-    commit = ["commit", on.name, "-q"]
-    for number in [errno.ENOSPC] if short else [errno.ENOSPC, errno.EIO, errno.EMFILE, errno.EROFS]:
-
-        def arrange(n):
-            return None, {"LD_PRELOAD": os.path.join(world.WORK, "filefaults.so"), "FILEFAULTS_AT": str(n),
-                          "FILEFAULTS_ERRNO": str(number), "FILEFAULTS_UNDER": f"{on.state}:{on.folder}",
-                          "FILEFAULTS_MARK": on.mark_file}
-
-        name = errno.errorcode[number]
-        for words, prepare in [(snapshot("bare"), None), (commit, take)]:
+    for name, arrange in file_faults(on, short):
+        for words, prepare in [(snapshot("bare"), None), (["commit", on.name, "-q"], take)]:
             until_clean(table, "bare-file", "bare", words, name, arrange, 10 if short else 1, prepare)
+
+
+def life_files(table, daemon, short):
+    """What a snapshot's life has besides."""
+    on = target("bare")
+    for words, prepare, or_else in [(["revert", on.name, "faults", "--destroy", "-q"], take, there),
+                                    (["delete", on.name, "two", "-q"], take_three, None),
+                                    (["recover", on.name], break_off, None)]:
+        # A branch that never was stays listed, and earlier merges of layers of the same names would be looked at as well.
+        on.restore()
+        for name, arrange in file_faults(on, short):
+            until_clean(table, "bare-file-life", "bare", words, name, arrange, 10 if short else 1, prepare, or_else)
+
+
+def guest_files(table, daemon, short):
+    on = target("plain")
+    for name, arrange in file_faults(on, short):
+        until_clean(table, "file", "plain", snapshot("plain"), name, arrange, 10 if short else 1)
 
 
 def guest(table, daemon, short):

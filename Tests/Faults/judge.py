@@ -41,7 +41,8 @@ def snapshot(kind):
 
 # What a suite's faults may end with besides. SQLite opens for reading what cannot be opened for writing, and then refuses to
 # write there.
-ALSO = {"agent": {30}, "liar": {30}, "call": {30}, "daemon": {25, 30}, "bare-file": {77}}
+ALSO = {"agent": {30}, "liar": {30}, "call": {30}, "daemon": {25, 30}, "bare-file": {77}, "bare-file-life": {77},
+        "file": {77}}
 
 
 class Judge:

@@ -8,6 +8,7 @@ import time
 
 import oracle
 from judge import Judge, back, resume, row, snapshot, target
+from scenes import break_off, break_off_merge, leave, take, take_three, there
 from world import virsh
 
 
@@ -101,30 +102,6 @@ def bare(table, daemon, short):
     few = short and ["images.stage#1:after", "hypervisor.cut#1:before", "hypervisor.cut#1:after", "catalogue.add#1:before",
                      "hypervisor.merge#1:after", "journal.removing#1:after", "images.remove#1:after"]
     name = target("bare").name
-
-    def take(on):
-        on.snapshot("faults")
-
-    def take_three(on):
-        for snapshot_name in ("faults", "two", "three"):
-            on.snapshot(snapshot_name)
-
-    def leave(on):
-        take(on)
-        on.left = dict(on.content)
-        on.stillpoint("revert", name, "faults", "--destroy", "-q")
-        on.content = dict(on.cuts["faults"])
-        on.write()
-
-    def there(on):
-        return [dict(on.cuts["faults"])]
-
-    def break_off(on):
-        on.stillpoint(*snapshot("bare"), failpoint="hypervisor.cut#1:after:kill")
-
-    def break_off_merge(on):
-        take(on)
-        on.stillpoint("commit", name, "-q", failpoint="hypervisor.merge#1:before:kill")
 
     killed(table, "bare-kill", "bare", snapshot("bare"), few)
     killed(table, "bare-kill", "bare", ["commit", name, "-q"], few, take)

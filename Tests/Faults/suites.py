@@ -8,7 +8,8 @@ import kills
 from judge import proved, proved_bare
 from world import say
 
-SUITES = {"bare-kill": kills.bare, "bare-call": calls.bare, "bare-file": calls.files, "kill": kills.one,
+SUITES = {"bare-kill": kills.bare, "bare-call": calls.bare, "bare-file": calls.files,
+          "bare-file-life": calls.life_files, "file": calls.guest_files, "kill": kills.one,
           "kill-both": kills.with_guardian, "two": kills.two, "agent": agents.faulty, "liar": agents.lying,
           "call": calls.guest, "daemon": daemons.ours, "virsh": daemons.baseline, "leases": kills.with_databases,
           "kill4": kills.four}

@@ -45,15 +45,26 @@ extension GuestScript {
             # Until it is called off, and as long as a freeze that waits in libvirt (30 s) or in the agent can still begin.
             hard='' n=0
             while [ -e "$d/pid" ] && [ "$n" -lt 45 ]; do
+                # All at once: one that hangs is not to keep the others, and a busy guest's other processors help.
+                pids='' i=0
                 while read -r m; do
-                    if why=$(fsfreeze -u "$m" 2>&1); then
+                    i=$((i + 1))
+                    fsfreeze -u "$m" 2>"$d/why.$i" &
+                    pids="$pids $!"
+                done <"$d/mounts"
+                i=0
+                for pid in $pids; do
+                    i=$((i + 1))
+                    if wait "$pid"; then
                         # Once: who calls it off must not read it between its emptying and its writing.
                         [ -s "$d/fired" ] || echo fired >"$d/fired"
                         continue
                     fi
                     # Not frozen (any more) is fine; anything else leaves the kernel's own way, which thaws all there is.
+                    why=''
+                    read -r why <"$d/why.$i"
                     case $why in *"Invalid argument"*) ;; *) hard=${hard:-1} ;; esac
-                done <"$d/mounts"
+                done
                 if [ "$hard" = 1 ]; then
                     hard=done
                     echo sysrq >"$d/fired"

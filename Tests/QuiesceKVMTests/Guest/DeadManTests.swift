@@ -19,6 +19,7 @@ struct DeadManTests {
         for (name, text) in [
             ("fsfreeze", "[ \"$1\" = --version ] || echo \"$@\" >>'\(scratch("thawed"))'"),
             ("sync", "echo \"$@\" >>'\(scratch("synced"))'"),
+            ("renice", "echo \"$@\" >>'\(scratch("reniced"))'"),
             // Until the test says that it is over, or is gone; by the real one in between. A pause of 1 is another's word.
             (
                 "sleep",
@@ -70,6 +71,8 @@ struct DeadManTests {
         try arm("/", "/mnt/a b", "/mnt/$(reboot)")
         #expect(try scratch.mode("run/abc/deadman") == 0o700)
         #expect(try expedited == "0")
+        // In a busy guest it comes before what it wakes up.
+        #expect(try scratch.text(of: "reniced") == "-n -10 \(session)\n")
         #expect(try run(.steady, ["abc", "8", "1", "/", "/mnt/a b"]).status == 0)
         #expect(try expedited == "1")
         #expect(try scratch.text(of: "synced") == "-f / /mnt/a b\n")
