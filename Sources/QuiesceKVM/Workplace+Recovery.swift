@@ -108,7 +108,7 @@ extension OpenGuest {
             },
             hooks: { () throws(Failure) in try HookCatalogue().hooks },
             guardian: { Manifest.guardWord(of: $0, in: state) },
-            forgetGuardian: { Manifest.forgetGuard(of: $0, in: state) }, time: workplace.time)
+            forgetPapers: { Manifest.forgetUnfinished(of: $0, in: state) }, time: workplace.time)
         return Recovery(
             of: identity, through: ports, interruption: interruption, isDryRun: isDryRun, telling: listener)
     }

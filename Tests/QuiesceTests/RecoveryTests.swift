@@ -43,7 +43,7 @@ struct RecoveryTests {
                             .joined(separator: " "))
                 },
                 hooks: { hooks }, guardian: { _ in guardian },
-                forgetGuardian: { [log = world.log] in log.hear(.guardForgotten, $0.description) },
+                forgetPapers: { [log = world.log] in log.hear(.guardForgotten, $0.description) },
                 time: world.time),
             interruption: world.interruption, isDryRun: isDryRun
         ) { [log = world.log] event in log.hear(.told, "\(event)") }

@@ -17,8 +17,8 @@ public struct Recovery: Sendable {
         let hooks: @Sendable () throws(Failure) -> [Hook]
         /// What a run's guardian left written.
         let guardian: @Sendable (RunID) -> String?
-        /// Of a run that left no snapshot its guardian's word goes as well.
-        let forgetGuardian: @Sendable (RunID) -> Void
+        /// Of a run that came to nothing its guardian's word goes as well, and what it had begun to write down.
+        let forgetPapers: @Sendable (RunID) -> Void
         let time: any Time
 
         public init(
@@ -26,7 +26,7 @@ public struct Recovery: Sendable {
             images: any ImageStore, verifier: any ImageVerifier, journal: any Journal, catalogue: any Catalogue,
             mergeAgain: @escaping @Sendable ([CommitRun.LayerGroup]) async throws(Failure) -> Void,
             hooks: @escaping @Sendable () throws(Failure) -> [Hook],
-            guardian: @escaping @Sendable (RunID) -> String?, forgetGuardian: @escaping @Sendable (RunID) -> Void,
+            guardian: @escaping @Sendable (RunID) -> String?, forgetPapers: @escaping @Sendable (RunID) -> Void,
             time: any Time
         ) {
             self.hypervisor = hypervisor
@@ -38,7 +38,7 @@ public struct Recovery: Sendable {
             self.mergeAgain = mergeAgain
             self.hooks = hooks
             self.guardian = guardian
-            self.forgetGuardian = forgetGuardian
+            self.forgetPapers = forgetPapers
             self.time = time
         }
     }
@@ -124,7 +124,7 @@ public struct Recovery: Sendable {
         guard !isDryRun else { return }
         do throws(Failure) {
             try await ports.journal.close(run.run, ending, at: ports.time.wall)
-            if ending == .undone { ports.forgetGuardian(run.run) }
+            if ending == .undone { ports.forgetPapers(run.run) }
         } catch {
             account.fail(error)
         }

@@ -119,6 +119,17 @@ struct Manifest {
         _ = try? runs.removeFolder(run.description)
     }
 
+    /// Of a run that came to nothing, papers are kept that were written to their end: the manifest, or of a revert the
+    /// branch, comes last.
+    static func forgetUnfinished(of run: RunID, in state: StateFolder) {
+        forgetGuard(of: run, in: state)
+        guard let runs = try? state.folder.folder(runs), let folder = try? runs.folder(run.description),
+            let names = try? folder.names(), !names.contains(file), !names.contains(branch)
+        else { return }
+        for name in names { try? folder.unlink(name) }
+        _ = try? runs.removeFolder(run.description)
+    }
+
     /// What a hook gave, as long as it is what the manifest says.
     static func artifact(_ artifact: MemberReport.Application.Artifact, of run: RunID, in state: StateFolder)
         throws(Failure) -> [UInt8]
@@ -158,13 +169,18 @@ struct Manifest {
         do { text = try JSONValue(encoding: branch).text(.pretty) + "\n" } catch {
             throw Failure(.internalError, "what is left behind cannot be written: \(error)")
         }
-        try explaining("cannot write in \(state.path)", else: .internalError) { () throws(Errno) in
-            let parent = try state.folder.folder(runs, makingWith: 0o700)
-            let folder = try parent.folder(branch.run.description, makingWith: 0o700)
-            if let definition { try folder.write(Array(definition.utf8), as: "domain.xml") }
-            if let variables { try folder.write(variables, as: MemberReport.Variables.file) }
-            try folder.write(Array(text.utf8), as: Self.branch)
-            try parent.sync()
+        do throws(Failure) {
+            try explaining("cannot write in \(state.path)", else: .internalError) { () throws(Errno) in
+                let parent = try state.folder.folder(runs, makingWith: 0o700)
+                let folder = try parent.folder(branch.run.description, makingWith: 0o700)
+                if let definition { try folder.write(Array(definition.utf8), as: Self.definition) }
+                if let variables { try folder.write(variables, as: MemberReport.Variables.file) }
+                try folder.write(Array(text.utf8), as: Self.branch)
+                try parent.sync()
+            }
+        } catch {
+            forgetUnfinished(of: branch.run, in: state)
+            throw error
         }
     }
 

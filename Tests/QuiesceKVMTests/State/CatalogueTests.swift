@@ -167,4 +167,41 @@ struct CatalogueTests {
             #expect(check.output == "domain.xml: OK\nmanifest.json: OK\n")
         }
     }
+
+    @Test(
+        "what a revert leaves is written down to its end or not at all", .enabled(if: canMount),
+        arguments: [(30_000, "branch.json domain.xml nvram.fd"), (100_000, nil)])
+    func branch(_ size: Int, _ papers: String?) async throws {
+        let branch = Branch(
+            run: run, guest: .db01, leftAt: .cut, revertedTo: "a", leaves: [], current: nil, forgotten: [], merged: [:])
+        try await onTinyFilesystem { place in
+            let state = try StateFolder(place + "/state")
+            let keep = { () throws(Failure) in
+                try Manifest.keep(
+                    branch, definition: "<domain/>", variables: Array(repeating: 0, count: size), in: state)
+            }
+            guard let papers else {
+                #expect(throws: Failure.self, performing: keep)
+                #expect(try Shell.run(#"ls -A "$1""#, ["\(place)/state/runs"]).output == "")
+                return
+            }
+            try keep()
+            #expect(try Shell.run(#"cd "$1" && echo *"#, ["\(place)/state/runs/\(run)"]).output == papers + "\n")
+        }
+    }
+
+    @Test(
+        "of a run that came to nothing half its papers are no history",
+        arguments: [nil, "manifest.json", "branch.json"])
+    func unfinished(_ last: String?) throws {
+        let folder = "state/runs/\(run)"
+        _ = try Shell.run(#"mkdir -p "$1""#, [scratch(folder)])
+        for paper in ["domain.xml", ".branch.json.new", "guard", last].compactMap(\.self) {
+            try scratch.write("x", to: "\(folder)/\(paper)")
+        }
+        Manifest.forgetUnfinished(of: run, in: try StateFolder(scratch("state")))
+        #expect(exists(scratch(folder)) == (last != nil))
+        #expect(last == nil || exists(scratch("\(folder)/domain.xml")))
+        #expect(!exists(scratch("\(folder)/guard")))
+    }
 }
