@@ -30,8 +30,8 @@ extension GuestScript {
             # Held open, so that a word written before it is read is not lost.
             exec 3<>"$d/deadline"
             (sleep "$stop"; echo due 0 >&3) &
-            # Called off before it could be found.
-            echo "$me" >"$d/pid" || exit 0
+            # Called off before it could be found, or while it was looked for.
+            echo "$me" >"$d/pid" && [ ! -e "$d/off" ] || kill 0
             # Seconds are a deadline, in place of the one before; `due N` says that the N-th has come.
             n=0
             while read -r word number <&3; do
@@ -125,6 +125,7 @@ extension GuestScript {
         text: #"""
             d=/run/stillpoint/$1/deadman
             [ -d "$d" ] || exit 0
+            echo >"$d/off"
             [ -f "$d/fired" ] && read -r word <"$d/fired" && echo "$word"
             # First gone, then put back: what may just be making RCU fast looks for it afterwards.
             [ -f "$d/pid" ] && read -r pid <"$d/pid" && rm -f "$d/pid" && kill -- "-$pid" 2>/dev/null

@@ -46,6 +46,11 @@ struct DeadManTests {
         get throws { try scratch.text(of: "kernel/rcu_expedited").trimmingCharacters(in: .whitespacesAndNewlines) }
     }
 
+    /// All at once, so in no order.
+    private var thawed: [Substring] {
+        get throws { try scratch.text(of: "thawed").split(separator: "\n").sorted() }
+    }
+
     private func arm(_ mountpoints: String...) throws {
         let armed = try run(.arm, ["abc", "600", "1"] + mountpoints)
         #expect(armed.status == 0 && armed.output == "agentBound\n")
@@ -79,9 +84,7 @@ struct DeadManTests {
         #expect(!exists(scratch("thawed")))
         try endSleep()
         try wait(until: "grep -q 0 '\(scratch("kernel/rcu_expedited"))'")
-        // All at once, so in any order.
-        let thawed = try scratch.text(of: "thawed").split(separator: "\n")
-        #expect(thawed.sorted() == ["-u /", "-u /mnt/$(reboot)", "-u /mnt/a b"])
+        #expect(try thawed == ["-u /", "-u /mnt/$(reboot)", "-u /mnt/a b"])
         #expect(!exists(scratch("sysrq")))
         #expect(try run(.disarm, ["abc"]).output == "fired\n")
         #expect(!exists(scratch("run/abc/deadman")))
@@ -174,6 +177,27 @@ struct DeadManTests {
         #expect(!exists(scratch("run/abc/deadman")) && !exists(scratch("thawed")))
     }
 
+    @Test("called off while it starts, after it was looked for in vain, it is gone too")
+    func calledOffAtStart() async throws {
+        try scratch.program("until [ -e '\(scratch("go"))' ]; do /bin/sleep 0.02; done", at: "bin/renice")
+        let folder = try scratch.makeFolder("slow")
+        // What it is to leave behind it removes last.
+        try scratch.program(
+            """
+            : >'\(scratch("go"))'
+            until [ -s '\(scratch("run/abc/deadman/pid"))' ]; do /bin/sleep 0.02; done
+            cp '\(scratch("run/abc/deadman/pid"))' '\(scratch("was"))'
+            exec /bin/rm "$@"
+            """, at: "slow/rm")
+        let arming = Task.detached { try run(.arm, ["abc", "600", "1", "/"]) }
+        try wait(until: "[ -s '\(scratch("run/abc/deadman/script"))' ]")
+        #expect(try run(.disarm, ["abc"], with: ["PATH": folder + ":" + (environment["PATH"] ?? "")]).status == 0)
+        _ = try await arming.value
+        let session = try scratch.text(of: "was").trimmingCharacters(in: .whitespacesAndNewlines)
+        while try isRunning(session) {}
+        #expect(!exists(scratch("run/abc/deadman")))
+    }
+
     @Test("a dead-man that died takes no deadline, so that nothing is frozen without it")
     func died() throws {
         try arm("/")
@@ -204,7 +228,7 @@ struct DeadManTests {
         #expect(!exists(scratch("synced")))
         try endSleep()
         try wait(until: "grep -q 0 '\(scratch("kernel/rcu_expedited"))'")
-        #expect(try scratch.text(of: "thawed") == "-u /\n-u /mnt/a b\n")
+        #expect(try thawed == ["-u /", "-u /mnt/a b"])
     }
 
     @Test("a guest without fsfreeze gets none")
