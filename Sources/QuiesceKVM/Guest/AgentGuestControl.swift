@@ -55,7 +55,8 @@ final class AgentGuestControl: GuestControl {
 
     func arm(_ mountpoints: [String], longStop: Duration, expedites: Bool) async throws(GuestFailure) -> DeadMan {
         let words = [run.description, HookRunner.fullSeconds(longStop), expedites ? "1" : "0"]
-        let answer = try await GuestScript.arm.run(words + mountpoints, on: agent, within: .seconds(20))
+        // Nothing waits yet, and an emulated guest with four databases under load took more than 20 s (measured).
+        let answer = try await GuestScript.arm.run(words + mountpoints, on: agent, within: .seconds(60))
         switch answer.split(separator: "\n").last {
         case "armed": return .armed
         case "agentBound": return .agentBound
