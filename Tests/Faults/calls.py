@@ -7,26 +7,22 @@ import os
 import oracle
 import world
 from judge import ALSO, Judge, back, row, snapshot, target
-from scenes import break_off, take, take_three, there
+from scenes import break_off, lay_out, take, take_three, there
 
 
 def until_clean(table, suite, kind, words, what, arrange, step=1, prepare=None, or_else=None, most=400):
-    """arrange(n) gives failpoint and environment; a run without a mark ends the series."""
+    """arrange(n) gives failpoint and environment; a run without a mark ends the series. prepare, or_else: as of `killed`."""
     on = target(kind)
     for n in table.mine(range(1, most + 1, step)):
-        if prepare:
-            prepare(on)
-        if or_else:
-            on.or_else = or_else(on)
+        lay_out(on, prepare, or_else)
         judge = Judge(suite, f"{words[0]} {what} {n}", kind)
         failpoint, environment = arrange(n)
         ended = on.stillpoint(*words, failpoint=failpoint, environment=environment)
         if not ended.fired:
             back(on)
-            if or_else:
-                judge.problems += oracle.content(on)
-            if judge.problems:
-                table.add(row(suite, f"{words[0]} {what} clean", survived=False, why="; ".join(judge.problems)))
+            wrong = oracle.content(on) if kind == "bare" else []
+            if wrong:
+                table.add(row(suite, f"{words[0]} {what} clean", survived=False, why="; ".join(wrong)))
             return
         if words[0] == "snapshot":
             judge.has_ended(ended)

@@ -8,7 +8,7 @@ import time
 
 import oracle
 from judge import Judge, back, resume, row, snapshot, target
-from scenes import break_off, break_off_merge, leave, take, take_three, there
+from scenes import break_off, break_off_merge, lay_out, leave, take, take_three, there
 from world import virsh
 
 
@@ -43,10 +43,7 @@ def killed(table, suite, kind, command, few, prepare=None, stays=None, or_else=N
     lease: seconds for which what it froze is left alone.
     """
     on = target(kind)
-    if prepare:
-        prepare(on)
-    if or_else:
-        on.or_else = or_else(on)
+    lay_out(on, prepare, or_else)
     clean = on.stillpoint(*command)
     names = points(clean)
     back(on)
@@ -58,10 +55,7 @@ def killed(table, suite, kind, command, few, prepare=None, stays=None, or_else=N
     window = in_the_window(names)
     chosen = (place for place in places if not few or place in few for _ in range(again if place in window else 1))
     for place in table.mine(chosen):
-        if prepare:
-            prepare(on)
-        if or_else:
-            on.or_else = or_else(on)
+        lay_out(on, prepare, or_else)
         judge = Judge(suite, f"{called(command)} {place.replace(':', ' ')}", kind)
         judge.stays = stays
         judge.was_killed(on.stillpoint(*command, failpoint=f"{place}:kill"))

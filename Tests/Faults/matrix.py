@@ -38,7 +38,7 @@ class Table:
         self.file.flush()
         word = "survived" if row["survived"] else "not made" if row["fired"] is False else "FAILED"
         frozen = f"   frozen {row['frozen_ms']} ms" if row["frozen_ms"] != "" else ""
-        say(f"{row['suite']:<10} {row['case']:<48} {word}{frozen}   exit {row['exit']}   {row['why']}")
+        say(f"{row['suite']:<14} {row['case']:<48} {word}{frozen}   exit {row['exit']}   {row['why']}")
 
 
 def quantile(values, share):
@@ -60,7 +60,7 @@ def summary(rows):
     """One line a suite, and one for all that is ours. After the kill: of those inside the window alone. False where p95 of
     that is above the second that is promised."""
     is_late = False
-    print(f"{'suite':<12} {'survived':>14} {'frozen p95':>12} {'max':>8} {'after kill p95':>15} {'max':>8}   orphans"
+    print(f"{'suite':<14} {'survived':>14} {'frozen p95':>12} {'max':>8} {'after kill p95':>15} {'max':>8}   orphans"
           "   not made")
     suites = list(dict.fromkeys(row["suite"] for row in rows))
     for name in suites + ["all of ours"]:
@@ -73,7 +73,7 @@ def summary(rows):
         orphans = sum("orphan" in row["why"] for row in chosen)
         late = quantile(after, 0.95)
         is_late = is_late or name in suites and after and late > 1000
-        print(f"{name:<12} {f'{survived} of {len(chosen)}':>14} {quantile(frozen, 0.95):>12} {quantile(frozen, 1):>8} "
+        print(f"{name:<14} {f'{survived} of {len(chosen)}':>14} {quantile(frozen, 0.95):>12} {quantile(frozen, 1):>8} "
               f"{late:>15} {quantile(after, 1):>8}   {orphans:>7}   {not_made(chosen):>8}")
     faults = ours(rows)
     print(f"{sum(row['survived'] for row in faults)} survived of {len(faults)}, {not_made(faults)} not made")

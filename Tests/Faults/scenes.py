@@ -4,6 +4,14 @@
 from judge import snapshot
 
 
+def lay_out(on, prepare, or_else):
+    """Before each case: what is there, and what the guest may read besides when it is over."""
+    if prepare:
+        prepare(on)
+    if or_else:
+        on.or_else = or_else(on)
+
+
 def take(on):
     on.snapshot("faults")
 

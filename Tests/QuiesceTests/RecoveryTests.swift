@@ -43,7 +43,7 @@ struct RecoveryTests {
                             .joined(separator: " "))
                 },
                 hooks: { hooks }, guardian: { _ in guardian },
-                forgetPapers: { [log = world.log] in log.hear(.guardForgotten, $0.description) },
+                forgetPapers: { [log = world.log] in log.hear(.papersForgotten, $0.description) },
                 time: world.time),
             interruption: world.interruption, isDryRun: isDryRun
         ) { [log = world.log] event in log.hear(.told, "\(event)") }
@@ -74,7 +74,7 @@ struct RecoveryTests {
         #expect(world.log.details(of: .withdraw) == [Sample.rootOverlay, Sample.dataOverlay])
         #expect(world.host.overlays.isEmpty && world.journal.manifests.isEmpty)
         #expect(world.log.count(.thaw) == 0)
-        #expect(world.log.details(of: .journalClosed) == ["undone"] && world.log.count(.guardForgotten) == 1)
+        #expect(world.log.details(of: .journalClosed) == ["undone"] && world.log.count(.papersForgotten) == 1)
         try await expectNothingLeftToDo(world)
     }
 
@@ -100,7 +100,7 @@ struct RecoveryTests {
         let manifest = try #require(world.journal.manifests.first)
         #expect(manifest.verdict.consistency == .crash && manifest.verdict.reasons.count == 1)
         #expect(manifest.members.first?.snapshot?.disks.map(\.overlay) == [Sample.rootOverlay, Sample.dataOverlay])
-        #expect(manifest.exit == 11 && world.log.count(.guardForgotten) == 0)
+        #expect(manifest.exit == 11 && world.log.count(.papersForgotten) == 0)
         #expect(world.host.registered == ["nightly"] && world.host.overlays.count == 2)
         #expect(world.log.details(of: .definition).first == "/srv/kvm/db01-data.qcow2 /srv/kvm/db01-root.qcow2")
         #expect(world.log.details(of: .journalClosed) == ["done"])

@@ -22,8 +22,8 @@ extension GuestScript {
             # Its words are understood below.
             export LC_ALL=C
             read -r me _ </proc/self/stat
-            # Of a busy guest: what it has thawed wakes up beside what it has still to thaw (measured: a third to two
-            # thirds of the time).
+            # In a busy guest what it has thawed wakes up beside what it has still to thaw (measured: with this, a third to
+            # two thirds of the time).
             renice -n -10 "$me"
             # Once through everything that is run later, so that it is in memory.
             fsfreeze --version
