@@ -72,7 +72,7 @@ def life_files(table, daemon, short):
     for words, prepare, or_else in [(["revert", on.name, "faults", "--destroy", "-q"], take, there),
                                     (["delete", on.name, "two", "-q"], take_three, None),
                                     (["recover", on.name], break_off, None)]:
-        # A branch that never was stays listed, and earlier merges of layers of the same names would be looked at as well.
+        # As in `killed`.
         on.restore()
         for name, arrange in file_faults(on, short):
             until_clean(table, "bare-file-life", "bare", words, name, arrange, 10 if short else 1, prepare, or_else)

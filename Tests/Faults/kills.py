@@ -43,6 +43,8 @@ def killed(table, suite, kind, command, few, prepare=None, stays=None, or_else=N
     lease: seconds for which what it froze is left alone.
     """
     on = target(kind)
+    # What an earlier walk left is listed: it would be looked at as well, and would excuse files of the same names.
+    on.restore()
     lay_out(on, prepare, or_else)
     clean = on.stillpoint(*command)
     names = points(clean)
@@ -105,7 +107,6 @@ def bare(table, daemon, short):
     if not short:
         killed(table, "bare-kill", "bare", ["revert", name, "--undo", "--destroy", "-q"], None, leave,
                or_else=lambda on: [dict(on.left)])
-        target("bare").restore()
         killed(table, "bare-kill", "bare", ["prune", name, "--abandoned", "-q"], None, leave)
         killed(table, "bare-kill", "bare", ["prune", name, "--keep", "0", "-q"], None, leave)
         killed(table, "bare-kill", "bare", ["delete", name, "two", "-q"], None, take_three)
@@ -113,16 +114,12 @@ def bare(table, daemon, short):
         killed(table, "bare-kill", "bare", ["prune", name, "--keep", "1", "-q"], None, take_three, "b.three")
         killed(table, "bare-kill", "bare", ["commit", name, "two", "--disk", "vda", "-q"], None, take_three, "b.two")
         between_calls(table, "bare-kill", "bare", ["delete", name, "two", "-q"], take_three, 1)
-    # A branch that never was stays listed, and would excuse files of the same names.
-    target("bare").restore()
     # What is required cannot be reached without a freeze, so the snapshot is taken back: the steps of the undo.
     killed(table, "bare-kill", "bare", ["snapshot", name, "--name", "faults", "--no-freeze", "--require", "crash", "-q"],
            short and ["journal.windowClosed#1:after"])
-    # Who clears up may be killed too; earlier merges of layers of the same names would be looked at as well.
-    target("bare").restore()
+    # Who clears up may be killed too.
     killed(table, "bare-kill", "bare", ["recover", name], short and ["catalogue.add#1:after"], break_off)
     if not short:
-        target("bare").restore()
         killed(table, "bare-kill", "bare", ["recover", name], None, break_off_merge)
 
 
