@@ -6,31 +6,10 @@ import os
 import signal
 import time
 
-import oracle
 from judge import Judge, back, resume, row, snapshot, target
 from scenes import break_off, break_off_merge, lay_out, leave, take, take_three, there
+from walk import called, steps
 from world import virsh
-
-
-def points(ended):
-    """The failpoints of a run that was traced, each once, in order; libvirt's calls have walks of their own, and where a
-    revert waits for the guest's end it looks another number of times each time."""
-    waits = ("life.power#", "layers.open#")
-    return [name for name in dict.fromkeys(ended.trace)
-            if not name.startswith("libvirt.") and (not name.startswith(waits) or name.endswith("#1"))]
-
-
-def called(command):
-    return " ".join([command[0], *(word for word in command if word in ("--undo", "--keep", "--disk"))])
-
-
-def in_the_window(names):
-    """The places from the reply to the freeze to that to the thaw."""
-    if "guest.freeze#1" not in names or "guest.thaw#1" not in names:
-        return set()
-    first, last = names.index("guest.freeze#1"), names.index("guest.thaw#1")
-    between = {f"{name}:{moment}" for name in names[first + 1:last] for moment in ("before", "after")}
-    return between | {"guest.freeze#1:after", "guest.thaw#1:before"}
 
 
 def killed(table, suite, kind, command, few, prepare=None, stays=None, or_else=None, again=1, lease=0):
@@ -43,19 +22,8 @@ def killed(table, suite, kind, command, few, prepare=None, stays=None, or_else=N
     lease: seconds for which what it froze is left alone.
     """
     on = target(kind)
-    # What an earlier walk left is listed: it would be looked at as well, and would excuse files of the same names.
-    on.restore()
-    lay_out(on, prepare, or_else)
-    clean = on.stillpoint(*command)
-    names = points(clean)
-    back(on)
-    wrong = oracle.content(on) if kind == "bare" else []
-    if clean.status not in (0, 12) or not names or wrong:
-        table.add(row(suite, "clean", exit=clean.status, survived=False, why="; ".join([clean.last_line, *wrong])))
-        return
-    places = [f"{name}:{moment}" for name in names for moment in ("before", "after")]
-    window = in_the_window(names)
-    chosen = (place for place in places if not few or place in few for _ in range(again if place in window else 1))
+    places, window = steps(table, suite, on, command, few, prepare, or_else)
+    chosen = (place for place in places for _ in range(again if place in window else 1))
     for place in table.mine(chosen):
         lay_out(on, prepare, or_else)
         judge = Judge(suite, f"{called(command)} {place.replace(':', ' ')}", kind)

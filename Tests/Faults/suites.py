@@ -4,15 +4,16 @@
 import agents
 import calls
 import daemons
+import ends
 import kills
 from judge import proved, proved_bare
 from world import say
 
 SUITES = {"bare-kill": kills.bare, "bare-call": calls.bare, "bare-file": calls.files,
-          "bare-file-life": calls.life_files, "file": calls.guest_files, "kill": kills.one,
-          "kill-both": kills.with_guardian, "two": kills.two, "agent": agents.faulty, "liar": agents.lying,
-          "call": calls.guest, "daemon": daemons.ours, "virsh": daemons.baseline, "leases": kills.with_databases,
-          "kill4": kills.four}
+          "bare-file-life": calls.life_files, "bare-qemu": ends.without_qemu, "bare-signal": ends.bare_signals,
+          "file": calls.guest_files, "kill": kills.one, "kill-both": kills.with_guardian, "signal": ends.signals,
+          "two": kills.two, "agent": agents.faulty, "liar": agents.lying, "call": calls.guest, "daemon": daemons.ours,
+          "virsh": daemons.baseline, "leases": kills.with_databases, "kill4": kills.four}
 SHORT = ["bare-kill", "bare-call", "bare-file", "kill", "kill-both", "two"]
 
 

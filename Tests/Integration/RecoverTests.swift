@@ -117,6 +117,27 @@ extension Lab.Plain {
         }
     }
 
+    @Test("a commit whose guest loses its power says so, and merges the same overlays of the guest that is off")
+    func powerLostBeside() async throws {
+        try await BareDomain.with(size: "64M") { domain in
+            #expect(try await domain.stillpoint("snapshot", domain.name, "--no-freeze", "--name", "s1").exit == 0)
+            try await domain.write("5", 0, "40M")
+            async let commit = domain.stillpoint("commit", domain.name, "--bandwidth", "1M")
+            for _ in 0..<400 where try await !Virsh.run("dumpxml", domain.name).contains("<mirror") {
+                try await Task.sleep(for: .milliseconds(50))
+            }
+            try await Virsh.run("destroy", domain.name)
+            let ended = try await commit
+            #expect(ended.exit == 22 && ended.errors.contains("\(domain.name) went off"), "\(ended)")
+            #expect(try await domain.stillpoint("recover", domain.name).exit == 0)
+            #expect(try await domain.stillpoint("commit", domain.name).exit == 0)
+            try await Program.succeed(
+                "qemu-io", "-r", "-f", "qcow2", "-c", "read -P 5 0 40M", "\(domain.folder)/one.qcow2")
+            try await Virsh.run("start", domain.name)
+            try await expectTidy(domain)
+        }
+    }
+
     @Test("a saved definition that has forgotten the overlays is quarantine, and --repair puts it right")
     func forgotten() async throws {
         try await BareDomain.with { domain in

@@ -108,8 +108,22 @@ struct CommitRunTests {
         await #expect(throws: Failure.self) { try await commit(world) }
         #expect(world.log.count(.journalClosed) == closed + 1)
         world.log.refuse(.removing, Failure(.internalError, "disk full"), times: 1)
-        await #expect(throws: Failure.self) { try await commit(world) }
+        let failure = await #expect(throws: Failure.self) { try await commit(world) }
         #expect(world.log.count(.journalClosed) == closed + 1)
+        #expect(failure?.hint == "stillpoint recover \(world.facts.guest.name)")
+    }
+
+    @Test("a wish to end that comes before the merge leaves the snapshot as it is")
+    func askedToEnd() async throws {
+        let world = try await world()
+        let before = world.log.heard.count
+        let interruption = Interruption()
+        interruption.ask(.terminated)
+        var request = CommitRun.Request()
+        request.options.interruption = interruption
+        let failure = await #expect(throws: Failure.self) { try await commit(world, request) }
+        #expect(failure?.status == .terminated)
+        #expect(Array(world.log.heard.dropFirst(before)) == [.observe])
     }
 
     @Test("a snapshot whose merge was begun is none any more until the merge is ended")

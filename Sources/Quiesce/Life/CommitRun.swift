@@ -71,6 +71,8 @@ public struct CommitRun: Sendable {
             let dropped = try await execute(try await self.plan(first), first)
             return try await execute(try await self.plan(request), request, as: run).after(dropped)
         }
+        // From the first mark on the snapshot is none any more until its merge is ended.
+        try request.options.interruption?.check()
         let begin = ports.time.now
         var isHalfWay = false
         try await ports.journal.open(run, for: guest, named: plan.title, at: ports.time.wall)
@@ -99,9 +101,10 @@ public struct CommitRun: Sendable {
             }
         } catch {
             // Half-way it stays open, for `recover` to go on with.
-            if !isHalfWay, await hasMovedNothing(plan) {
-                try? await ports.journal.close(run, .failed, at: ports.time.wall)
+            guard !isHalfWay, await hasMovedNothing(plan) else {
+                throw Failure(error.status, error.message, hint: error.hint ?? "stillpoint recover \(guest.name)")
             }
+            try? await ports.journal.close(run, .failed, at: ports.time.wall)
             throw error
         }
         try await ports.journal.close(run, .done, at: ports.time.wall)

@@ -9,6 +9,7 @@ extension LibvirtHypervisor {
     func merge(
         _ disks: [Merge], options: MergeOptions, progress: @escaping @Sendable (MergeProgress) -> Void
     ) async throws(Failure) {
+        try options.interruption?.check()
         let events = try await guest.run("listen to block jobs") { domain throws(LibvirtError) in
             try domain.blockJobEvents()
         }
@@ -38,9 +39,21 @@ extension LibvirtHypervisor {
             try await pivot(&open, hearing: events, since: begin, options, progress)
         } catch {
             await abort(Array(open.keys))
-            throw error
+            guard await areMerged(disks) else { throw await cause(of: error) }
         }
         try await prove(disks)
+    }
+
+    /// Of a guest that is off libvirt says that a call is no valid one, and a job is merely gone.
+    private func cause(of failure: Failure) async -> Failure {
+        guard [.internalError, .snapshotFailed].contains(failure.status),
+            let state = try? await guest.call({ domain throws(LibvirtError) in try domain.state() }).state,
+            state == .shutoff || state == .crashed
+        else { return failure }
+        return Failure(
+            .snapshotFailed,
+            "\(guest.domain.name) went off before its layers were merged; they stay and nothing is lost",
+            hint: "stillpoint recover \(guest.domain.name), then merge again, with the guest on or off")
     }
 
     private func pivot(
@@ -87,7 +100,7 @@ extension LibvirtHypervisor {
                 try domain.blockJob(target)
             }
             guard let job else {
-                if !disk.isHead, try await isMerged(disk) {
+                if !disk.isHead, try await disks().contains(where: { isMerged(disk, by: $0) }) {
                     open[target] = nil
                     progress(MergeProgress(target: disk.target, done: 1, total: 1, isPivoted: true))
                     continue
@@ -111,9 +124,16 @@ extension LibvirtHypervisor {
         }
     }
 
-    private func isMerged(_ disk: Merge) async throws(Failure) -> Bool {
-        let chain = try await disks().first { $0.target == disk.target }?.liveChain.map(\.path) ?? []
-        return chain.contains(disk.base) && !chain.contains(disk.top)
+    /// From the middle of a chain a job ends by itself, and may have done so before it was to be stopped.
+    private func areMerged(_ merges: [Merge]) async -> Bool {
+        guard let now = try? await disks() else { return false }
+        return merges.allSatisfy { disk in now.contains { $0.disagreement == nil && isMerged(disk, by: $0) } }
+    }
+
+    private func isMerged(_ disk: Merge, by facts: DiskFacts) -> Bool {
+        guard facts.target == disk.target else { return false }
+        let chain = facts.liveChain.map(\.path)
+        return disk.isHead ? chain.first == disk.base : chain.contains(disk.base) && !chain.contains(disk.top)
     }
 
     private func abort(_ targets: [String]) async {
@@ -129,8 +149,7 @@ extension LibvirtHypervisor {
         for disk in merged {
             guard let facts = now.first(where: { $0.target == disk.target }) else { continue }
             if let quarrel = facts.disagreement { throw Failure(.quarantined, quarrel) }
-            let isDone = disk.isHead ? facts.activeImage?.path == disk.base : try await isMerged(disk)
-            guard isDone else {
+            guard isMerged(disk, by: facts) else {
                 throw Failure(.quarantined, "\(disk.target) did not switch from \(disk.top) to \(disk.base)")
             }
         }

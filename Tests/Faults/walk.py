@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The steps of a command, by a run of it that is traced: where faults are made."""
+
+import oracle
+from judge import back, row
+from scenes import lay_out
+
+
+def called(command):
+    return " ".join([command[0], *(word for word in command if word in ("--undo", "--keep", "--disk"))])
+
+
+def points(ended):
+    """The failpoints of a run that was traced, each once, in order; libvirt's calls have walks of their own, and where a
+    revert waits for the guest's end it looks another number of times each time."""
+    waits = ("life.power#", "layers.open#")
+    return [name for name in dict.fromkeys(ended.trace)
+            if not name.startswith("libvirt.") and (not name.startswith(waits) or name.endswith("#1"))]
+
+
+def in_the_window(names):
+    """The places from the reply to the freeze to that to the thaw."""
+    if "guest.freeze#1" not in names or "guest.thaw#1" not in names:
+        return set()
+    first, last = names.index("guest.freeze#1"), names.index("guest.thaw#1")
+    between = {f"{name}:{moment}" for name in names[first + 1:last] for moment in ("before", "after")}
+    return between | {"guest.freeze#1:after", "guest.thaw#1:before"}
+
+
+def steps(table, suite, on, command, few, prepare=None, or_else=None):
+    """Before and after each step of the command, and which of these lie inside the window; few: these alone. None where
+    it fails without a fault, which is a row."""
+    # What an earlier walk left is listed: it would be looked at as well, and would excuse files of the same names.
+    on.restore()
+    lay_out(on, prepare, or_else)
+    clean = on.stillpoint(*command)
+    names = points(clean)
+    back(on)
+    wrong = [] if on.mountpoints else oracle.content(on)
+    if clean.status not in (0, 12) or not names or wrong:
+        table.add(row(suite, "clean", exit=clean.status, survived=False, why="; ".join([clean.last_line, *wrong])))
+        return [], set()
+    places = [f"{name}:{moment}" for name in names for moment in ("before", "after")]
+    return [place for place in places if not few or place in few], in_the_window(names)
