@@ -17,7 +17,9 @@ done
 for m; do rm -f "$m/.probe"; done
 """
 INSIDE = """
-[ ! -e /run/stillpoint ] || find /run/stillpoint -mindepth 1 | sed 's/^/in the guest: /'
+# Where a release was not confirmed, something waits to take it away.
+[ ! -e /run/stillpoint ] || pgrep -f 'stillpoint [0-9a-f]* 600$' >/dev/null ||
+    find /run/stillpoint -mindepth 1 | sed 's/^/in the guest: /'
 read -r rcu </sys/kernel/rcu_expedited; [ "$rcu" = 0 ] || echo "in the guest: rcu_expedited is $rcu"
 systemctl list-units 'stillpoint-*' --all --plain --no-legend | sed 's/^/in the guest: /'
 """

@@ -10,21 +10,19 @@ def called(command):
     return " ".join([command[0], *(word for word in command if word in ("--undo", "--keep", "--disk"))])
 
 
-def points(ended):
-    """The failpoints of a run that was traced, each once, in order; libvirt's calls have walks of their own, and where a
-    revert waits for the guest's end it looks another number of times each time."""
+def places_of(ended):
+    """Where a run that was traced has been, each once, in order; libvirt's calls have walks of their own, and where a revert
+    waits for the guest's end it looks another number of times each time."""
     waits = ("life.power#", "layers.open#")
-    return [name for name in dict.fromkeys(ended.trace)
-            if not name.startswith("libvirt.") and (not name.startswith(waits) or name.endswith("#1"))]
+    return [place for place in dict.fromkeys(ended.trace)
+            if not place.startswith("libvirt.") and (not place.startswith(waits) or "#1:" in place)]
 
 
-def in_the_window(names):
-    """The places from the reply to the freeze to that to the thaw."""
-    if "guest.freeze#1" not in names or "guest.thaw#1" not in names:
-        return set()
-    first, last = names.index("guest.freeze#1"), names.index("guest.thaw#1")
-    between = {f"{name}:{moment}" for name in names[first + 1:last] for moment in ("before", "after")}
-    return between | {"guest.freeze#1:after", "guest.thaw#1:before"}
+def in_the_window(places):
+    """From the reply to the freeze to that to the thaw."""
+    first, last = "guest.freeze#1:after", "guest.thaw#1:before"
+    is_whole = first in places and last in places
+    return set(places[places.index(first):places.index(last) + 1]) if is_whole else set()
 
 
 def steps(table, suite, on, command, few, prepare=None, or_else=None):
@@ -34,11 +32,10 @@ def steps(table, suite, on, command, few, prepare=None, or_else=None):
     on.restore()
     lay_out(on, prepare, or_else)
     clean = on.stillpoint(*command)
-    names = points(clean)
+    places = places_of(clean)
     back(on)
     wrong = [] if on.mountpoints else oracle.content(on)
-    if clean.status not in (0, 12) or not names or wrong:
+    if clean.status not in (0, 12) or not places or wrong:
         table.add(row(suite, "clean", exit=clean.status, survived=False, why="; ".join([clean.last_line, *wrong])))
         return [], set()
-    places = [f"{name}:{moment}" for name in names for moment in ("before", "after")]
-    return [place for place in places if not few or place in few], in_the_window(names)
+    return [place for place in places if not few or place in few], in_the_window(places)

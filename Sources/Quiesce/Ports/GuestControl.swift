@@ -46,7 +46,9 @@ public protocol GuestControl: Sendable {
     func thawAll() async throws(GuestFailure)
 
     /// Removes what a run left under `/run/stillpoint` in the guest, once it is disarmed. Safe to call twice.
-    func tidy(_ run: RunID) async throws(GuestFailure)
+    ///
+    /// - Parameter when: later where a hook that is stuck may still need it to let go.
+    func tidy(_ run: RunID, _ when: Tidying) async throws(GuestFailure)
 
     /// `guest-fsfreeze-freeze-list`. The count is the guest's word. Any failure but `.refused` leaves it open whether the
     /// guest is frozen, or will be when the agent gets to it (measured: 14 s later).
@@ -55,6 +57,13 @@ public protocol GuestControl: Sendable {
     /// `guest-fsfreeze-thaw` over the rescue connection, without asking the status first. Thaws whatever is frozen,
     /// another's freeze too. The count is the guest's word.
     func thaw(timeout: Duration) async throws(GuestFailure) -> Int
+}
+
+/// When a guest has nothing left of a run.
+public enum Tidying: Sendable, Hashable {
+    case now
+    /// After ten minutes, which is as long as a hook's holder stays.
+    case later
 }
 
 /// Before the freeze: RCU is expedited if the dead-man was armed for that, dirty data is written out, and the dead-man gets

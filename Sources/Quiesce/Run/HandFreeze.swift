@@ -106,7 +106,7 @@ public struct HandFreeze: Sendable {
     /// It ends by itself as well, and then finds nothing frozen.
     private func callOff(_ run: RunID) async {
         _ = try? await control.disarm(run)
-        try? await control.tidy(run)
+        try? await control.tidy(run, .now)
     }
 
     /// What is known of the guest before it is thawed.
@@ -169,8 +169,8 @@ public struct HandFreeze: Sendable {
             let word = try? await control.disarm(run.run)
             // Some were: the others are where no path leads any more, and frozen still.
             if word == .some(nil), count > 0, count < run.frozenMountpoints.count { _ = await control.thawRest() }
-            // What holds an application lets go by what lies in the guest.
-            if run.hooks.isEmpty { try? await control.tidy(run.run) }
+            // What holds an application lets go by what lies in the guest, which `recover` has it do.
+            if run.hooks.isEmpty { try? await control.tidy(run.run, .now) }
             // Who lets go, and what was done to the disks, is left to `recover`, which needs the entry.
             if run.touchesDisks || !run.hooks.isEmpty {
                 try? await journal.record(.thawed, of: run.run, at: time.wall)

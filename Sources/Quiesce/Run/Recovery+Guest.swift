@@ -15,7 +15,7 @@ extension Recovery {
             let thawed = try await thaw(run, facts.power, &account)
             guard case .running = facts.power else { return true }
             let areReleased = await release(run, facts, &account)
-            await disarm(run, tidies: areReleased, &account)
+            await disarm(run, thenTidies: areReleased ? .now : .later, &account)
             // Some were: the others are where no path leads any more, and frozen still.
             if account.deadManActed == nil, 0 < thawed, thawed < run.frozenMountpoints.count {
                 account.note(.thaw, await ports.control(run.run).thawRest())
@@ -101,8 +101,7 @@ extension Recovery {
         return released.count == run.hooks.count
     }
 
-    /// - Parameter tidies: false where a holder may still need what lies in the guest, to let go by itself.
-    private func disarm(_ run: UnfinishedRun, tidies: Bool, _ account: inout RecoverReport.Run) async {
+    private func disarm(_ run: UnfinishedRun, thenTidies when: Tidying, _ account: inout RecoverReport.Run) async {
         // A freeze by hand and a drill have theirs before they say so.
         let mayHaveOne = run.isByHand || run.mayHaveCut || !run.overlays.isEmpty || !run.hooks.isEmpty
         guard mayHaveOne || run.steps.isEmpty else { return }
@@ -113,7 +112,7 @@ extension Recovery {
                 account.deadManActed = word
                 account.note(.disarm, "the dead-man inside the guest had thawed it (\(word))")
             }
-            if tidies { try await control.tidy(run.run) }
+            try await control.tidy(run.run, when)
         } catch {
             // A guest without guest-exec never had one.
             if run.mayHaveFrozen { account.note(.disarm, "what is left in the guest ends by itself: \(error.cause)") }

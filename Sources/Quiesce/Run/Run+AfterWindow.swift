@@ -142,8 +142,9 @@ extension SnapshotRun {
         let isArmed = record.mayHaveDeadMan
         do throws(GuestFailure) {
             if isArmed { record.deadManActed = try await ports.guest.disarm(run) }
-            // What a hook that is stuck needs for its release stays.
-            if isArmed || !record.hooks.isEmpty, record.hooks.stuck.isEmpty { try await ports.guest.tidy(run) }
+            if isArmed || !record.hooks.isEmpty {
+                try await ports.guest.tidy(run, record.hooks.stuck.isEmpty ? .now : .later)
+            }
         } catch {
             record.leavesWork = true
             tell(.note("what is left in \(plan.guest.name) ends by itself: \(error.cause)"))

@@ -93,9 +93,9 @@ private struct FailingGuest: GuestControl {
         }
     }
 
-    func tidy(_ run: RunID) async throws(GuestFailure) {
+    func tidy(_ run: RunID, _ when: Tidying) async throws(GuestFailure) {
         try await Failpoint.around("guest.tidy", Failpoint.unanswered) { () async throws(GuestFailure) in
-            try await port.tidy(run)
+            try await port.tidy(run, when)
         }
     }
 

@@ -11,7 +11,7 @@ import Synchronization
 /// `STILLPOINT_FAILPOINT=NAME[#N]:before|after:ACTION`, at the N-th time it is passed, the first without N; ACTION is
 /// `kill`, `stop`, `fail`, `delay=MILLISECONDS` or `run` (`/bin/sh -c $STILLPOINT_FAILPOINT_RUN`).
 /// `STILLPOINT_FAILPOINT_MARK=FILE` gets a line when it fires, before the action; what left no mark did not happen.
-/// `STILLPOINT_FAILPOINT_TRACE=FILE` gets the names of all that were passed, at the process's end.
+/// `STILLPOINT_FAILPOINT_TRACE=FILE` gets `NAME#N:before|after` of all that were passed, at the process's end.
 struct Failpoint {
     enum Moment: String { case before, after }
 
@@ -57,7 +57,7 @@ struct Failpoint {
             if moment == .before { passed[name, default: 0] += 1 }
             return passed[name] ?? 1
         }
-        if moment == .before, traceFile != nil { trace.withLock { $0.append("\(name)#\(turn)") } }
+        if traceFile != nil { trace.withLock { $0.append("\(name)#\(turn):\(moment.rawValue)") } }
         guard let chosen, chosen.name == name, chosen.moment == moment, chosen.turn == turn else { return false }
         if case .fail = chosen.action, !canFail { return false }
         return chosen.fire()

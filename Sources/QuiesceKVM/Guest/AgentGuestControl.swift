@@ -101,9 +101,9 @@ final class AgentGuestControl: GuestControl {
         await hooks.heard(call, within: limit).result(within: limit, HookReply.init)
     }
 
-    func tidy(_ run: RunID) async throws(GuestFailure) {
-        await hooks.dismiss()
-        _ = try await HookScript.tidy.run([run.description], on: agent, within: .seconds(10))
+    func tidy(_ run: RunID, _ when: Tidying) async throws(GuestFailure) {
+        if when == .now { await hooks.dismiss() }
+        _ = try await HookScript.tidy.run(HookScript.tidying(run, when), on: agent, within: .seconds(10))
     }
 
     func run(_ call: HookCall, within limit: Duration) async -> HookResult {

@@ -73,7 +73,7 @@ final class HookRunner: Sendable {
     func tidy() async throws(GuestFailure) {
         await dismiss()
         files.withLock { $0 = [] }
-        _ = try await HookScript.tidy.run([run.description], on: agent, within: .seconds(10))
+        _ = try await HookScript.tidy.run(HookScript.tidying(run, .now), on: agent, within: .seconds(10))
     }
 
     /// Nil where the guest lacks what was put there.

@@ -203,12 +203,27 @@ enum HookScript {
             exec cat "$f.out"
             """#)
 
-    /// `RUN`: leaves nothing of a run, nobody who waits for a gate to open either.
+    /// `RUN [SECONDS]`: leaves nothing of a run, nobody who waits for a gate to open either; after so long.
     static let tidy = GuestScript(
         text: #"""
-            for g in "/run/stillpoint/$1"/*.gate; do [ ! -p "$g" ] || : <>"$g"; done
-            rm -rf "/run/stillpoint/$1" "/run/stillpoint/active-$1"
-            rmdir /run/stillpoint 2>/dev/null
+            leave_nothing() {
+                for g in "/run/stillpoint/$1"/*.gate; do [ ! -p "$g" ] || : <>"$g"; done
+                rm -rf "/run/stillpoint/$1" "/run/stillpoint/active-$1"
+                rmdir /run/stillpoint 2>/dev/null
+            }
+            if [ -n "${2-}" ]; then
+                # Its output is not what the agent waits for the end of.
+                { sleep "$2"; leave_nothing "$1"; } >/dev/null 2>&1 &
+            else
+                leave_nothing "$1"
+            fi
             exit 0
             """#)
+
+    static func tidying(_ run: RunID, _ when: Tidying) -> [String] {
+        switch when {
+        case .now: [run.description]
+        case .later: [run.description, "600"]
+        }
+    }
 }

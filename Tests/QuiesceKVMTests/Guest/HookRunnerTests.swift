@@ -272,6 +272,17 @@ struct HookRunnerTests {
         }
     }
 
+    @Test("what is to go later stays until then, and the agent does not wait for it")
+    func goesLater() async throws {
+        let guest = try LocalGuest()
+        _ = await ending("echo '{}'", .prepare, on: guest)
+        #expect(HookScript.tidying(run, .later) == ["\(run)", "600"])
+        _ = try await HookScript.tidy.run(["\(run)", "1"], on: runner(guest).agent, within: .seconds(5))
+        #expect(exists("\(guest.run)/active-\(run)"))
+        for _ in 0..<500 where exists(guest.run) { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(!exists(guest.run))
+    }
+
     @Test("a probe leaves no mark")
     func probeTraces() async throws {
         let guest = try LocalGuest()

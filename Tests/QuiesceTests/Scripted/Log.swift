@@ -13,7 +13,8 @@ enum Heard: String, Sendable {
     case shuttingDown, startedAgain, shutDown, start, point, restore
     case observe, look, saved, disks, definition, define, cut, register, unregister, merge
     case stage, discard, withdraw, remove, headerCheck, imageCheck
-    case rescue, stood, armed, dismissed, clock, sync, arm, steady, disarm, freeze, thaw, thawAll, tidy, papersForgotten
+    case rescue, stood, armed, dismissed, clock, sync, arm, steady, disarm, freeze, thaw, thawAll, tidy, tidyLater
+    case papersForgotten
     case hookPrepare, standBy, turn, hookLock, hookHeard, hookRelease, artifact
     case catalogue, mark, told
     case askedToShutDown, poweredOff, started, defined, restored, forgotten

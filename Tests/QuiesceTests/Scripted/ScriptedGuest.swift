@@ -109,7 +109,7 @@ struct ScriptedGuest: GuestControl {
 
     func thawAll() async throws(GuestFailure) { try obey(.thawAll) }
 
-    func tidy(_ run: RunID) async throws(GuestFailure) { try obey(.tidy) }
+    func tidy(_ run: RunID, _ when: Tidying) async throws(GuestFailure) { try obey(when == .now ? .tidy : .tidyLater) }
 
     private func obey(_ what: Heard, _ detail: String = "") throws(GuestFailure) {
         log.hear(what, detail)
