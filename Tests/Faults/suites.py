@@ -14,7 +14,7 @@ SUITES = {"bare-kill": kills.bare, "bare-call": calls.bare, "bare-file": calls.f
           "file": calls.guest_files, "kill": kills.one, "kill-both": kills.with_guardian, "signal": ends.signals,
           "two": kills.two, "agent": agents.faulty, "liar": agents.lying, "call": calls.guest, "daemon": daemons.ours,
           "virsh": daemons.baseline, "leases": kills.with_databases, "kill4": kills.four}
-SHORT = ["bare-kill", "bare-call", "bare-file", "kill", "kill-both", "two"]
+SHORT = ["bare-kill", "bare-call", "bare-file", "bare-qemu", "bare-signal", "kill", "kill-both", "two"]
 
 
 def run(table, daemon, wanted, short):
