@@ -24,15 +24,7 @@ def until_clean(table, suite, kind, words, what, arrange, step=1, prepare=None, 
             if wrong:
                 table.add(row(suite, f"{words[0]} {what} clean", survived=False, why="; ".join(wrong)))
             return
-        if words[0] == "snapshot":
-            judge.has_ended(ended)
-        else:
-            judge.ended = ended
-            if words[0] == "commit":
-                moved = on.images() != on.disks
-                judge.demand(ended.status != 0 or not moved, "exit 0, and the disks are on their overlays")
-            known = {0, 20, 22, 69, 70, 75} | ALSO.get(suite, set())
-            judge.demand(ended.status in known, f"exit {ended.status}: {ended.last_line}")
+        judge.command_has_ended(words, ended, {0, 20, 22, 69, 70, 75} | ALSO.get(suite, set()))
         judge.aftermath()
         table.add(judge.row())
     table.add(row(suite, what, survived=False, why=f"not clean after {most}"))
@@ -72,7 +64,7 @@ def life_files(table, daemon, short):
     for words, prepare, or_else in [(["revert", on.name, "faults", "--destroy", "-q"], take, there),
                                     (["delete", on.name, "two", "-q"], take_three, None),
                                     (["recover", on.name], break_off, None)]:
-        # As in `killed`.
+        # As before the walk of a command's steps.
         on.restore()
         for name, arrange in file_faults(on, short):
             until_clean(table, "bare-file-life", "bare", words, name, arrange, 10 if short else 1, prepare, or_else)

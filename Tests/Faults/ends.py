@@ -12,11 +12,6 @@ from walk import called, steps
 from world import virsh
 
 
-def running(script):
-    """The environment of a failpoint that runs this; the command waits for its end."""
-    return {"STILLPOINT_FAILPOINT_RUN": script}
-
-
 def without_qemu(table, daemon, short):
     """Its user recovers and starts the guest, or starts it at once: either way it reads what it wrote."""
     on = target("bare")
@@ -30,13 +25,9 @@ def without_qemu(table, daemon, short):
                           "bare")
             pid = world.read(f"/run/libvirt/qemu/{on.name}.pid")
             gone = f"kill -9 {pid}; until [ \"$(virsh -q domstate {on.name})\" = 'shut off' ]; do sleep 0.05; done"
-            ended = on.stillpoint(*words, failpoint=f"{place}:run", environment=running(gone))
+            ended = on.stillpoint(*words, failpoint=f"{place}:run", environment={"STILLPOINT_FAILPOINT_RUN": gone})
             judge.fired = ended.fired and virsh("domstate", on.name) == "shut off"
-            if words[0] == "snapshot":
-                judge.has_ended(ended)
-            else:
-                judge.ended = ended
-                judge.demand(ended.status in (0, 20, 22, 24, 69, 75), f"exit {ended.status}: {ended.last_line}")
+            judge.command_has_ended(words, ended, {0, 20, 22, 24, 69, 75})
             judge.problems += oracle.graph(on)
             if is_recovered:
                 told = on.stillpoint("recover", on.name)
@@ -54,8 +45,8 @@ def asked_to_end(table, suite, kind, words, few, prepare=None, or_else=None):
     for place, number in table.mine(zip(places, numbers)):
         lay_out(on, prepare, or_else)
         judge = Judge(suite, f"{number.name} {called(words)} {place.replace(':', ' ')}", kind)
-        ended = on.stillpoint(*words, failpoint=f"{place}:run", environment=running(f"kill -{number.value} $PPID"))
-        judge.ended = ended
+        judge.ended = ended = on.stillpoint(*words, failpoint=f"{place}:run",
+                                            environment={"STILLPOINT_FAILPOINT_RUN": f"kill -{number.value} $PPID"})
         judge.demand(ended.status in (0, 128 + number), f"exit {ended.status}, not {128 + number}: {ended.last_line}")
         if words[0] == "snapshot":
             is_taken = on.images() != on.disks
@@ -70,7 +61,8 @@ def asked_to_end(table, suite, kind, words, few, prepare=None, or_else=None):
 
 def bare_signals(table, daemon, short):
     name = target("bare").name
-    few = short and ["hypervisor.cut#1:before", "hypervisor.cut#1:after", "hypervisor.merge#1:after"]
+    few = short and ["hypervisor.cut#1:before", "hypervisor.cut#1:after", "hypervisor.merge#1:after",
+                     "life.powerOff#1:after"]
     for words, prepare, or_else in [
             (snapshot("bare"), None, None), (["commit", name, "-q"], take, None),
             (["delete", name, "two", "-q"], take_three, None),

@@ -7,7 +7,6 @@ import subprocess
 import time
 
 import oracle
-import world
 from world import BareDomain, LabGuest, virsh
 
 _targets = {}
@@ -91,6 +90,17 @@ class Judge:
         if level in ("filesystem", "application") and moved:
             dirty = oracle.not_frozen_when_cut(self.on)
             self.demand(not dirty, f"{level} was claimed, but {' '.join(dirty)}")
+
+    def command_has_ended(self, words, ended, known):
+        """As `has_ended` of a snapshot; of another command with one of the statuses known."""
+        if words[0] == "snapshot":
+            self.has_ended(ended)
+            return
+        self.ended = ended
+        if words[0] == "commit":
+            moved = self.on.images() != self.on.disks
+            self.demand(ended.status != 0 or not moved, "exit 0, and the disks are on their overlays")
+        self.demand(ended.status in known, f"exit {ended.status}: {ended.last_line}")
 
     def measure(self, since=None):
         """How long the guest was frozen at all, and how much of that came after a moment of the host's clock."""

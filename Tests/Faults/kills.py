@@ -108,7 +108,6 @@ def four(table, daemon, short):
 
 def with_guardian(table, daemon, short):
     """The dead-man is what is left."""
-    on = target("plain")
     places = ["guest.steady#1:after", "guardian.arm#1:after", "guest.freeze#1:before", "guest.freeze#1:after",
               "hypervisor.cut#1:before", "hypervisor.cut#1:after", "guest.thaw#1:before"]
     for place in table.mine(places if not short else ["hypervisor.cut#1:after"]):

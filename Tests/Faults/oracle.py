@@ -17,9 +17,11 @@ done
 for m; do rm -f "$m/.probe"; done
 """
 INSIDE = """
-# Where a release was not confirmed, something waits to take it away.
-[ ! -e /run/stillpoint ] || pgrep -f 'stillpoint [0-9a-f]* 600$' >/dev/null ||
-    find /run/stillpoint -mindepth 1 | sed 's/^/in the guest: /'
+for f in /run/stillpoint/*; do
+    run=${f##*/}
+    # Where a release was not confirmed, something waits to take away what that run left.
+    [ ! -e "$f" ] || pgrep -f "stillpoint ${run#active-} 600\$" >/dev/null || find "$f" | sed 's/^/in the guest: /'
+done
 read -r rcu </sys/kernel/rcu_expedited; [ "$rcu" = 0 ] || echo "in the guest: rcu_expedited is $rcu"
 systemctl list-units 'stillpoint-*' --all --plain --no-legend | sed 's/^/in the guest: /'
 """

@@ -26,8 +26,8 @@ def in_the_window(places):
 
 
 def steps(table, suite, on, command, few, prepare=None, or_else=None):
-    """Before and after each step of the command, and which of these lie inside the window; few: these alone. None where
-    it fails without a fault, which is a row."""
+    """Before and after each step of the command, and which of these lie inside the window; few: these alone. Nothing
+    where it fails without a fault, which is a row."""
     # What an earlier walk left is listed: it would be looked at as well, and would excuse files of the same names.
     on.restore()
     lay_out(on, prepare, or_else)
